@@ -1,0 +1,1 @@
+"""The control loop: queue, workers, ticks, instance lock, drain."""

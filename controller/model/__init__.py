@@ -1,0 +1,1 @@
+"""Frozen values and pure rules that every room shares. Imports nothing of ours and does no I/O."""

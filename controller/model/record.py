@@ -1,0 +1,85 @@
+"""What is remembered of one key between passes, over restarts of the daemon. Kept in the state store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.model.spec import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement kept as evidence: epoch seconds, the resource's value and its limit in the resource's units."""
+
+    at: float
+    value: float
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """Why and how an instance ended. `cause` names the limit or who asked; `log_tail` is its last lines."""
+
+    cause: str
+    exit_code: int
+    signal: int | None
+    oom_killed: bool
+    finished_at: float
+    samples: tuple[Sample, ...] = ()
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A one-time request against the present instance: a restart asked for, or a kill by enforcement."""
+
+    verb: str
+    cause: str
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """A change traced from the saved file to the ready sandbox; epoch seconds."""
+
+    saved: float | None = None
+    seen: float | None = None
+    planned: float | None = None
+    created: float | None = None
+    ready: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the planner remembers of one key.
+
+    `applied` are the limits last put in force: a live value that differs from both these and the desired ones is drift.
+    `ending` is the cause of an end that we asked for and have not yet seen. `handled_exit` is the exit already counted
+    (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or can never run.
+    `attempt_since`: when the present generation was first tried; `ready_once`: it has been Ready since.
+    """
+
+    uid: str
+    generation: int
+    resolved_hash: str
+    accepted_at: float
+    document: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    restarts: int = 0
+    crash_streak: int = 0
+    restart_after: float = 0.0
+    handled_exit: str = ""
+    ending: Intent | None = None
+    intent: Intent | None = None
+    last_termination: Termination | None = None
+    failed_hash: str = ""
+    failure: str = ""
+    failure_reason: str = ""
+    finished: str = ""
+    expired: bool = False
+    attempt_since: float = 0.0
+    ready_once: bool = False
+    applied: Limits | None = None
+    timings: Timings = field(default_factory=Timings)

@@ -1,0 +1,1 @@
+"""What the daemon tells: state store, status, events, metrics, HTTP."""

@@ -1,0 +1,1 @@
+"""Pure resolution: a manifest document becomes a desired sandbox, defaults applied, hashes taken."""

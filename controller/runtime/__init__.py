@@ -1,0 +1,1 @@
+"""Runtimes: what makes a sandbox real."""

@@ -1,0 +1,1 @@
+"""Manifests from a watched folder: strict reading, last-known-good, confirmed absence, the prune guard."""

@@ -1,0 +1,33 @@
+"""The seam between the loop and where manifests come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from controller.model.manifest import FieldFault, Snapshot
+
+Admit = Callable[[dict[str, Any]], Sequence[FieldFault]]
+"""Checks a document that is valid by schema beyond what a schema can say; an empty answer admits it."""
+
+
+class ManifestSource(Protocol):
+    """Delivers snapshots. Never raises on a manifest: what is wrong with one is a Fault in the snapshot."""
+
+    def start(self, changed: Callable[[Snapshot], None]) -> None:
+        """Scan once, deliver that snapshot (synced), then watch and deliver each later one, one at a time."""
+
+    def snapshot(self) -> Snapshot:
+        """The present snapshot."""
+
+    def confirm_prune(self, hash_: str | None) -> frozenset[str]:
+        """Release the blocked removals with that hash (None: whatever is blocked now); the released keys as text.
+
+        Raises UsageError where nothing is blocked, or the set has another hash by now.
+        """
+
+    def rescan(self) -> None:
+        """Look at everything now; any change is delivered through `changed`."""
+
+    def stop(self) -> None:
+        """End watching and its threads."""
