@@ -53,12 +53,14 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the planner remembers of one key.
+    """What the planner remembers of one key. Written by that key's worker alone.
 
-    `applied` are the limits last put in force: a live value that differs from both these and the desired ones is drift.
-    `ending` is the cause of an end that we asked for and have not yet seen. `handled_exit` is the exit already counted
-    (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or can never run.
-    `attempt_since`: when the present generation was first tried; `ready_once`: it has been Ready since.
+    `runtime` and `instance_id` are those last put in force. `applied` are the limits last put in force: a live value
+    that differs from both these and the desired ones is drift. `ending` is an end that we asked for and have not yet
+    seen; `frozen` says that we paused it. `handled_exit` is the exit already counted (instance id and finish time).
+    `failed_hash` is a spec that could not replace its predecessor, or can never run. `attempt_since` is when this
+    generation was first tried; `ready_once`: it has been Ready since. `reserved`: a restored workspace waits for its
+    manifest. `erased`: expiry has deleted the workspace.
     """
 
     uid: str
@@ -67,19 +69,22 @@ class Record:
     accepted_at: float
     document: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
+    runtime: str = ""
+    instance_id: str = ""
     restarts: int = 0
     crash_streak: int = 0
     restart_after: float = 0.0
     handled_exit: str = ""
     ending: Intent | None = None
-    intent: Intent | None = None
+    frozen: bool = False
     last_termination: Termination | None = None
     failed_hash: str = ""
     failure: str = ""
     failure_reason: str = ""
     finished: str = ""
-    expired: bool = False
     attempt_since: float = 0.0
     ready_once: bool = False
     applied: Limits | None = None
+    reserved: bool = False
+    erased: bool = False
     timings: Timings = field(default_factory=Timings)

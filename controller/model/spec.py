@@ -219,6 +219,7 @@ class Desired:
 
     `template` is the JSON form of what only a replace can change; `spec_hash` is its hash. `resolved_hash` covers the
     whole spec and raises the generation. `document` is the manifest's `{metadata, spec}` with defaults, for status.
+    `fallback` is the same sandbox in the other isolation, for when there is no engine, where the manifest allows it.
     """
 
     key: Key
@@ -229,3 +230,4 @@ class Desired:
     document: Mapping[str, Any]
     origin: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    fallback: Desired | None = None

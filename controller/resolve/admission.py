@@ -1,0 +1,116 @@
+"""What a schema cannot say: checks over several fields of one document, each fault with the path of its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from controller.model.errors import QuantityError
+from controller.model.identity import Key
+from controller.model.manifest import FieldFault, FieldPath
+from controller.model.quantity import format_memory
+from controller.model.spec import Isolation, NetworkMode, SandboxSpec
+from controller.resolve.defaults import ResolveSettings, overlay
+from controller.resolve.parse import parse_spec
+
+# Docker's own floor: below it a create is refused ("Minimum memory limit allowed is 6MB").
+_LEAST_CONTAINER_MEMORY: Final = 6 << 20
+_LIMITS: Final[FieldPath] = ("spec", "resources", "limits")
+_WORKSPACE: Final = "/workspace"
+
+
+def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFault]:
+    """Every fault of a document that is valid by schema; empty where it is admitted."""
+    metadata = body["metadata"]
+    namespace = metadata.get("namespace", "default")
+    written = body.get("spec") or {}
+    try:
+        spec = parse_spec(overlay(settings.base(), written), namespace)
+    except QuantityError as exc:
+        return [FieldFault(("spec",), str(exc))]
+    key = Key(body["kind"], namespace, metadata["name"])
+    checks = (
+        _isolation(spec),
+        _user(spec, settings),
+        _memory(spec),
+        _network(spec),
+        _env(spec),
+        _depends(spec, key),
+    )
+    return [fault for check in checks for fault in check]
+
+
+def _isolation(spec: SandboxSpec) -> Iterator[FieldFault]:
+    isolations = {spec.isolation, spec.fallback or spec.isolation}
+    if spec.packages and Isolation.CONTAINER in isolations:
+        yield FieldFault(
+            ("spec", "packages"),
+            "not yet with isolation: container",
+            "build them into the image, or use isolation: directory",
+        )
+    if Isolation.DIRECTORY not in isolations:
+        return
+    if spec.filesystem.mounts:
+        yield FieldFault(
+            ("spec", "filesystem", "mounts"), "a directory sandbox has no mounts", "use isolation: container"
+        )
+    if spec.network.mode is NetworkMode.BRIDGE:
+        yield FieldFault(("spec", "network", "mode"), "a directory sandbox has no network of its own", "use mode: none")
+    if spec.working_dir != _WORKSPACE and not spec.working_dir.startswith(f"{_WORKSPACE}/"):
+        yield FieldFault(
+            ("spec", "workingDir"),
+            f"{spec.working_dir} lies outside the workspace",
+            "a directory sandbox works in /workspace",
+        )
+
+
+def _user(spec: SandboxSpec, settings: ResolveSettings) -> Iterator[FieldFault]:
+    if settings.own_user is None or spec.user == settings.own_user:
+        return
+    yield FieldFault(
+        ("spec", "user"),
+        f"{spec.user} cannot be given: the controller is not root and runs as {settings.own_user}",
+        f"leave it out, or write {settings.own_user!r}",
+    )
+
+
+def _memory(spec: SandboxSpec) -> Iterator[FieldFault]:
+    memory = spec.limits.memory
+    if memory is None:
+        return
+    if memory < _LEAST_CONTAINER_MEMORY and spec.isolation is Isolation.CONTAINER:
+        yield FieldFault(
+            (*_LIMITS, "memory"), f"{format_memory(memory)} is below the engine's least", "write 6Mi or more"
+        )
+    in_memory = sum(spec.filesystem.tmpfs.values())
+    if in_memory >= memory:
+        yield FieldFault(
+            ("spec", "filesystem", "tmpfs"),
+            f"{format_memory(in_memory)} of tmpfs counts as memory, of which there are {format_memory(memory)}",
+            "make the tmpfs smaller or resources.limits.memory larger",
+        )
+
+
+def _network(spec: SandboxSpec) -> Iterator[FieldFault]:
+    ports = spec.network.ports
+    if ports and spec.network.mode is NetworkMode.NONE:
+        yield FieldFault(("spec", "network", "ports"), "ports need a network", "set network.mode: bridge")
+    seen: set[int] = set()
+    for index, port in enumerate(ports):
+        if port.host_port in seen:
+            yield FieldFault(("spec", "network", "ports", index, "hostPort"), f"{port.host_port} is published twice")
+        seen.add(port.host_port)
+
+
+def _env(spec: SandboxSpec) -> Iterator[FieldFault]:
+    seen: set[str] = set()
+    for index, entry in enumerate(spec.env):
+        if entry.name in seen:
+            yield FieldFault(("spec", "env", index, "name"), f"{entry.name} is set twice")
+        seen.add(entry.name)
+
+
+def _depends(spec: SandboxSpec, key: Key) -> Iterator[FieldFault]:
+    for index, dependency in enumerate(spec.lifecycle.depends_on):
+        if dependency == key:
+            yield FieldFault(("spec", "dependsOn", index), "a sandbox cannot depend on itself")
