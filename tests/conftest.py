@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from docker import DockerClient
 
-from tests.support import images
+from tests.support import host, images
 from tests.support.engine import Engine, PrivateEngine
 
 LACKS = pytest.StashKey[dict[str, int]]()
@@ -91,6 +90,6 @@ def _lack(item: pytest.Item) -> str | None:
         return None
     if not is_root:
         return "a private Docker engine needs root (or set DOCKER_HOST to an engine that tests may use)"
-    if shutil.which("dockerd") is None:
+    if host.find("dockerd") is None:
         return "dockerd is not installed (as root: scripts/setup-tests.sh)"
     return None

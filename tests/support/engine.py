@@ -58,17 +58,18 @@ class PrivateEngine(Engine):
     """A dockerd and containerd of our own. Needs root.
 
     `manage_iptables` None means: yes, unless another dockerd already manages this machine's tables (the last one to
-    start would flush the other's chains). Published ports on 127.0.0.1 work either way.
+    start flushes the other's chains) or they cannot be had. Published ports on 127.0.0.1 work either way.
     """
 
     def __init__(self, manage_iptables: bool | None = None) -> None:
+        if os.geteuid() != 0:
+            raise EngineError("a private engine needs root; or set DOCKER_HOST to an engine that tests may use")
         sweep()
-        self.root = _new_root()
-        self._lock = _hold(self.root)
+        self.root, self._lock = _new_root()
         self.socket = self.root / "docker.sock"
         self.log = self.root / "engine.log"
         self.cgroup = host.Cgroup(self.root.name)
-        self.iptables = not host.iptables_are_managed() if manage_iptables is None else manage_iptables
+        self.iptables = host.iptables_are_free() if manage_iptables is None else manage_iptables
         self._dockerd: subprocess.Popen[bytes] | None = None
         self._containerd: subprocess.Popen[bytes] | None = None
         super().__init__(f"unix://{self.socket}")
@@ -150,7 +151,7 @@ class PrivateEngine(Engine):
             "group": "root",
             "shutdown-timeout": 5,
         }
-        runsc = shutil.which("runsc")
+        runsc = host.find("runsc")
         if runsc:
             daemon["runtimes"] = {"runsc": {"path": runsc, "runtimeArgs": ["--network=none"]}}
         (self.root / "daemon.json").write_text(json.dumps(daemon, indent=1))
@@ -164,17 +165,18 @@ class PrivateEngine(Engine):
         )
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        program = host.find(command[0])
         if program is None:
             raise EngineError(f"{command[0]} is not installed: run scripts/setup-tests.sh as root")
         offline = {"HTTP_PROXY": NO_REGISTRY, "HTTPS_PROXY": NO_REGISTRY, "NO_PROXY": "localhost,127.0.0.1"}
+        environment = os.environ | offline | {"PATH": host.search_path()}
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self.cgroup.inside("daemons", program, *command[1:]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | offline,
+                env=environment,
                 start_new_session=True,  # Ctrl-C is for the tests; they end the engine
             )
 
@@ -207,10 +209,12 @@ class PrivateEngine(Engine):
 def sweep() -> None:
     """Remove what engines of killed test runs left: those whose lock nobody holds any more."""
     for root in _parent().glob(f"{PREFIX}*"):
+        if root.lstat().st_uid != os.geteuid():
+            continue
         try:
             lock = _hold(root)
         except OSError:
-            continue  # in use, or not ours to open
+            continue  # in use
         _remove(root)
         os.close(lock)
 
@@ -220,10 +224,11 @@ def _parent() -> Path:
     return parent if len(str(parent)) <= 40 else Path("/tmp")
 
 
-def _new_root() -> Path:
-    if os.geteuid() != 0:
-        raise EngineError("a private engine needs root; or set DOCKER_HOST to an engine that tests may use")
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=_parent()))
+def _new_root() -> tuple[Path, int]:
+    """A folder and the lock on it; it gets the name that sweep() looks for once it is locked."""
+    new = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}", dir=_parent()))
+    lock = _hold(new)
+    return new.rename(new.with_name(new.name.removeprefix("new-"))), lock
 
 
 def _hold(root: Path) -> int:
@@ -246,17 +251,17 @@ def _remove(root: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`up`: a private engine with the offline images, until SIGINT or SIGTERM."""
-    if arguments != ["up"]:
-        print("usage: python -m tests.support.engine up", file=sys.stderr)
+    """`up [IMAGE…]`: a private engine with these offline images (all by default), until SIGINT or SIGTERM."""
+    if arguments[:1] != ["up"] or not set(arguments[1:]) <= set(images.RECIPES):
+        print(f"usage: python -m tests.support.engine up [{'|'.join(images.RECIPES)}]…", file=sys.stderr)
         return 64
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    for ends in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ends, lambda *_: sys.exit(0))
     with PrivateEngine() as engine:
-        engine.load_images()
+        engine.load_images(*arguments[1:])
         print(f"export DOCKER_HOST={engine.docker_host}", flush=True)
-        signal.sigwait(ends)
-    return 0
+        while True:
+            signal.pause()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,6 +14,16 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 KILL_SECONDS = 20.0
+
+
+def search_path() -> str:
+    """PATH with the folders of the administrator's programs, which a plain `su` leaves out."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def find(program: str) -> str | None:
+    """Where the program is."""
+    return shutil.which(program, path=search_path())
 
 
 class Cgroup:
@@ -50,7 +61,8 @@ class Cgroup:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"processes {sorted(pids)} of {self.name} outlive SIGKILL")
             for pid in pids:
-                _kill(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._thaw(leaf)
             time.sleep(0.01)
 
@@ -59,7 +71,8 @@ class Cgroup:
         self.kill()
         for top in self._tops():
             for folder, _, _ in os.walk(top, topdown=False):
-                _rmdir(Path(folder))
+                with contextlib.suppress(FileNotFoundError):  # a hierarchy seen through two names
+                    Path(folder).rmdir()
 
     def _thaw(self, leaf: str) -> None:
         for top in self._tops():
@@ -84,7 +97,7 @@ def unmount_below(root: Path) -> None:
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for mount in reversed(mounts):
         if mount.startswith(f"{root}/"):
-            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+            run(["umount", "--lazy", mount])
 
 
 def remove_shim_sockets(root: Path) -> None:
@@ -93,9 +106,10 @@ def remove_shim_sockets(root: Path) -> None:
         Path(address.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
 
 
-def iptables_are_managed() -> bool:
-    """Whether Docker's chains are in this machine's tables: another dockerd's, running or to come."""
-    return any(line.startswith(":DOCKER") for line in _iptables_save())
+def iptables_are_free() -> bool:
+    """Whether this machine's tables can be read and hold no chain of Docker's, which would be another dockerd's."""
+    tables = _iptables("-save")
+    return tables.returncode == 0 and ":DOCKER" not in tables.stdout
 
 
 def remove_networks(root: Path) -> None:
@@ -104,7 +118,7 @@ def remove_networks(root: Path) -> None:
     bridges = set(re.findall(r"br-[0-9a-f]{12}", store.read_text("latin-1"))) if store.exists() else set()
     for bridge in bridges:
         if Path("/sys/class/net", bridge).exists():
-            subprocess.run(["busybox", "ip", "link", "del", bridge], check=False, capture_output=True)
+            run(["busybox", "ip", "link", "del", bridge])
     config = root / "daemon.json"
     if config.exists() and '"iptables": true' in config.read_text():
         _remove_iptables_rules(bridges)
@@ -113,25 +127,30 @@ def remove_networks(root: Path) -> None:
 def _remove_iptables_rules(bridges: set[str]) -> None:
     script: list[str] = []
     ours = re.compile("|".join([r"\bDOCKER", *bridges]))
-    for line in _iptables_save():
+    chains: list[str] = []
+    for line in _iptables("-save").stdout.splitlines():
         if line.startswith("*"):
             script.append(line)
-            chains: list[str] = []
+            chains = []
         elif line.startswith(":DOCKER"):
             chains.append(line.split()[0][1:])
         elif line.startswith("-A") and ours.search(line):
             script.append(line.replace("-A", "-D", 1))
         elif line == "COMMIT":
             script += [*(f"-X {chain}" for chain in chains), line]
-    subprocess.run(
-        ["iptables-restore", "--noflush"], input="\n".join([*script, ""]), text=True, check=False, capture_output=True
-    )
+    _iptables("-restore", "--noflush", stdin="\n".join([*script, ""]))
 
 
-def _iptables_save() -> list[str]:
-    if not shutil.which("iptables-save"):
-        return []
-    return subprocess.run(["iptables-save"], check=False, capture_output=True, text=True).stdout.splitlines()
+def _iptables(verb: str, *options: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return run([f"iptables{verb}", *options], stdin)
+
+
+def run(command: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program of the system's; the caller judges its exit status, 127 where there is no such program."""
+    program = find(command[0])
+    if program is None:
+        return subprocess.CompletedProcess(command, 127, "", "not installed")
+    return subprocess.run([program, *command[1:]], input=stdin, text=True, capture_output=True, check=False)
 
 
 def _is_v2() -> bool:
@@ -145,7 +164,8 @@ def _make_room_in_a_nested_root(root: Path) -> None:
     init = root / "init"
     init.mkdir(exist_ok=True)
     for pid in _read_pids(root):
-        (init / "cgroup.procs").write_text(str(pid))
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            (init / "cgroup.procs").write_text(str(pid))
     controllers = (root / "cgroup.controllers").read_text().split()
     (root / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
 
@@ -155,17 +175,3 @@ def _read_pids(folder: Path) -> list[int]:
         return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
     except OSError:
         return []  # removed meanwhile, or v2's `threaded` kind, which has none
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _rmdir(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # a hierarchy seen through two names: already gone

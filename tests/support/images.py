@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import platform
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from pathlib import Path
 
 from docker import DockerClient
 from docker.errors import ImageNotFound
+
+from tests.support import host
 
 BUSYBOX = "busybox:latest"
 PYTHON = "python:3.11-slim"
@@ -67,7 +68,7 @@ def cache_dir() -> Path:
 
 
 def _busybox() -> Path:
-    found = shutil.which("busybox")
+    found = host.find("busybox")
     if found is None:
         raise ImageError("busybox is not installed: run scripts/setup-tests.sh as root")
     return Path(found)
@@ -126,7 +127,7 @@ def _python_key() -> bytes:
 
 
 def _build_python(target: Path) -> None:
-    if shutil.which("mmdebstrap") is None:
+    if host.find("mmdebstrap") is None:
         raise ImageError("mmdebstrap is not installed: run scripts/setup-tests.sh as root")
     done = subprocess.run(_mmdebstrap(str(target)), check=False, capture_output=True, text=True)
     if done.returncode != 0:
