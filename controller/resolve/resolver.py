@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
 from controller.model.identity import digest_of, spec_hash
 from controller.model.manifest import Document
@@ -13,6 +13,9 @@ from controller.model.quantity import format_memory
 from controller.model.spec import Desired, Isolation, SandboxSpec
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
+
+# gVisor cannot change limits in place: there, their sizes are part of what a replace changes.
+_NOT_RESIZABLE: Final = frozenset({"gvisor", "runsc"})
 
 
 def resolve(document: Document, settings: ResolveSettings) -> Desired:
@@ -69,6 +72,8 @@ def template_of(spec: SandboxSpec, implied_tmpfs: bool) -> dict[str, Any]:
     }
     if spec.isolation is Isolation.DIRECTORY:
         return common
+    if spec.runtime_class in _NOT_RESIZABLE:
+        common["resources"]["limits"] |= {"memory": limits.memory, "cpu": limits.cpu, "pids": limits.pids}
     tmpfs = {path: format_memory(size) for path, size in spec.filesystem.tmpfs.items()}
     return common | {
         "runtimeClass": spec.runtime_class,

@@ -1,0 +1,75 @@
+"""What becomes of a record when a manifest is first accepted, or edited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from controller.model.hold import Hold, Release
+from controller.model.observed import Observed
+from controller.model.record import Record, Timings
+from controller.model.spec import Desired
+
+
+def accept(record: Record | None, desired: Desired, new_uid: str, now: float) -> Record:
+    """The record for a desired sandbox: a new one, the same where nothing changed, or the next generation.
+
+    An edit clears what only an edit clears: failures, a finished run, the crash loop.
+    """
+    if record is None:
+        return Record(
+            uid=new_uid,
+            generation=1,
+            resolved_hash=desired.resolved_hash,
+            accepted_at=now,
+            attempt_since=now,
+            document=desired.document,
+            origin=desired.origin,
+        )
+    if record.resolved_hash == desired.resolved_hash:
+        return replace(record, document=desired.document, origin=desired.origin, reserved=False)
+    return replace(
+        record,
+        generation=record.generation + 1,
+        resolved_hash=desired.resolved_hash,
+        document=desired.document,
+        origin=desired.origin,
+        attempt_since=now,
+        ready_once=False,
+        crash_streak=0,
+        restart_after=0.0,
+        failed_hash="",
+        failure="",
+        failure_reason="",
+        finished="",
+        reserved=False,
+        erased=False,
+        timings=Timings(),
+    )
+
+
+def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Record | None:
+    """A record rebuilt from what its instances say of themselves, or None where there are none.
+
+    Restart counts and history are lost with the store; uid and generation are not.
+    """
+    if not observed:
+        return None
+    newest = max(observed, key=lambda seen: seen.owner.generation)
+    unchanged = newest.owner.spec_hash == desired.spec_hash
+    return Record(
+        uid=newest.owner.uid,
+        generation=newest.owner.generation if unchanged else newest.owner.generation + 1,
+        resolved_hash=desired.resolved_hash,
+        accepted_at=newest.created_at,
+        attempt_since=now,
+        runtime=newest.runtime,
+        instance_id=newest.id,
+        document=desired.document,
+        origin=desired.origin,
+    )
+
+
+def released_by_edit(holds: Sequence[Hold], generation: int) -> tuple[Hold, ...]:
+    """The holds that an edit to this generation ends."""
+    return tuple(hold for hold in holds if hold.release is Release.EDIT_OR_RESUME and hold.generation < generation)

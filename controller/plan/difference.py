@@ -1,0 +1,40 @@
+"""Differences between two JSON values, as the causes that plans print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_LONGEST: Final = 40
+_MOST: Final = 3
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "spec") -> Iterator[str]:
+    """`spec.image changed python:3.11 → python:3.12`, one for each field that differs, by field name."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        path = f"{prefix}.{name}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from differences(before, after, path)
+        else:
+            yield f"{path} changed {_shown(path, before)} → {_shown(path, after)}"
+
+
+def cause_of_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The differences as one cause: at most three, then how many more."""
+    found = list(differences(old, new))
+    if not found:
+        return "made by another version of sandkeeper"
+    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return "; ".join(found[:_MOST]) + more
+
+
+def _shown(path: str, value: Any) -> str:
+    # Environment values are often secrets said in the clear: a plan names the variables, never their values.
+    if path == "spec.env":
+        return "[" + ", ".join(str(entry["name"]) for entry in value or ()) + "]"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,56 @@
+"""The plan of a sandbox that no file declares any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.model.observed import InstanceState
+from controller.model.operation import Operation, Verb
+from controller.model.quantity import parse_duration
+from controller.model.record import Intent
+from controller.model.status import Phase
+from controller.plan.cast import UP
+from controller.plan.view import Plan, Verdict, View
+
+_DEFAULT_GRACE = 10.0
+
+
+def plan_removal(view: View) -> Plan:
+    """Stop and remove every instance, move the workspace to the trash, forget. Dependents go first."""
+    record = view.record
+    if record.reserved:
+        return Plan(record, Verdict(Phase.PENDING, False, "Restored", "its workspace waits for a manifest"))
+    cause = f"no manifest declares it any more (was {record.origin})" if record.origin else "no manifest declares it"
+    if view.dependents:
+        message = f"waits for its dependents to go: {', '.join(view.dependents)}"
+        return Plan(record, Verdict(Phase.TERMINATING, False, "WaitingForDependents", message))
+    if record.runtime in view.unseen:
+        message = f"the {record.runtime} runtime does not answer; it is removed as soon as it does"
+        return Plan(record, Verdict(Phase.TERMINATING, False, "EngineDown", message, degraded=("EngineDown", message)))
+    operations = (
+        *removals(view, _grace_of(view), cause),
+        Operation(Verb.TRASH, view.key, record.runtime, cause, uid=record.uid),
+    )
+    return Plan(
+        replace(record, ending=Intent("remove", cause)),
+        Verdict(Phase.TERMINATING, False, "Removed", cause),
+        operations,
+        forget=True,
+    )
+
+
+def removals(view: View, grace: float, cause: str) -> tuple[Operation, ...]:
+    """Stop what is up, then remove every instance."""
+    operations = []
+    for seen in view.observed:
+        if seen.state in UP and seen.has_process:
+            operations.append(Operation(Verb.STOP, view.key, seen.runtime, cause, target=seen.id, grace=grace))
+        if seen.state is not InstanceState.REMOVING:
+            operations.append(Operation(Verb.REMOVE, view.key, seen.runtime, cause, target=seen.id))
+    return tuple(operations)
+
+
+def _grace_of(view: View) -> float:
+    spec = view.record.document.get("spec") or {}
+    grace = spec.get("stopGracePeriod")
+    return _DEFAULT_GRACE if grace is None else parse_duration(grace)

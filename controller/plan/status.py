@@ -1,0 +1,112 @@
+"""From a plan's verdict and what is observed to the status that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from controller.model.conditions import Condition, ConditionStatus, ConditionType, merge_conditions
+from controller.model.manifest import Fault
+from controller.model.observed import Assurance, ContractRow, Observed, Usage
+from controller.model.record import Record
+from controller.model.status import Phase, SandboxStatus
+from controller.plan.cast import UP
+from controller.plan.view import Verdict, View
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the loop knows beside the view: the last status, measurements, the contract, and the manifest's state.
+
+    `stale` is the fault for which the last good version of the manifest is served. `failure` is the reason and message
+    of the operation that failed last, until one succeeds.
+    """
+
+    previous: SandboxStatus | None = None
+    usage: Usage | None = None
+    contract: tuple[ContractRow, ...] = field(default_factory=tuple)
+    stale: Fault | None = None
+    failure: tuple[str, str] | None = None
+    workspace: str = ""
+
+
+def status_of(view: View, record: Record, verdict: Verdict, known: Known) -> SandboxStatus:
+    """The status. Transition times move only when a condition flips."""
+    acting = _acting(view.observed)
+    conditions = tuple(_conditions(verdict, known, record))
+    previous = known.previous.conditions if known.previous else ()
+    failed_creating = known.failure is not None and verdict.phase is Phase.CREATING
+    return SandboxStatus(
+        observed_generation=record.generation,
+        phase=Phase.PENDING if failed_creating else verdict.phase,
+        conditions=merge_conditions(previous, conditions, view.now),
+        isolation=_isolation(acting),
+        container_id=acting.id if acting is not None and acting.runtime == "docker" else "",
+        path=known.workspace,
+        pid=acting.pid if acting else None,
+        restarts=record.restarts,
+        started_at=acting.started_at if acting else None,
+        last_termination=record.last_termination,
+        usage=known.usage if acting else None,
+        enforcement=known.contract if acting else (),
+        holds=view.holds,
+        timings=record.timings,
+        image=str(acting.template.get("image", "")) if acting else "",
+    )
+
+
+def _acting(observed: Sequence[Observed]) -> Observed | None:
+    return max(observed, key=lambda seen: (seen.state in UP, seen.created_at), default=None)
+
+
+def _isolation(acting: Observed | None) -> str:
+    if acting is None:
+        return ""
+    return "container" if acting.runtime == "docker" else "directory"
+
+
+def _conditions(verdict: Verdict, known: Known, record: Record) -> Iterator[Condition]:
+    yield _accepted(verdict, known, record)
+    if known.failure is not None and not verdict.ready:
+        yield Condition(ConditionType.READY, "False", *known.failure)
+    else:
+        yield Condition(ConditionType.READY, _truth(verdict.ready), verdict.reason, verdict.message)
+    if verdict.suspended:
+        yield Condition(ConditionType.SUSPENDED, "True", verdict.reason, verdict.message)
+    else:
+        yield Condition(ConditionType.SUSPENDED, "False", "NotSuspended")
+    if verdict.finished:
+        yield Condition(ConditionType.FINISHED, "True", verdict.finished, verdict.message)
+    else:
+        yield Condition(ConditionType.FINISHED, "False", "NotFinished")
+    degraded = verdict.degraded or known.failure
+    if degraded:
+        yield Condition(ConditionType.DEGRADED, "True", *degraded)
+    else:
+        yield Condition(ConditionType.DEGRADED, "False", "AsWanted")
+    yield _limits_enforced(known.contract)
+
+
+def _accepted(verdict: Verdict, known: Known, record: Record) -> Condition:
+    if verdict.accepted:
+        return Condition(ConditionType.ACCEPTED, "False", *verdict.accepted)
+    if known.stale:
+        message = f"{known.stale}; generation {record.generation}, the last good one, stays in force"
+        return Condition(ConditionType.ACCEPTED, "False", "InvalidManifest", message)
+    return Condition(ConditionType.ACCEPTED, "True", "Accepted")
+
+
+def _limits_enforced(contract: Sequence[ContractRow]) -> Condition:
+    if not contract:
+        return Condition(ConditionType.LIMITS_ENFORCED, "Unknown", "NotRunning")
+    weak = [row for row in contract if row.state is not Assurance.ENFORCED]
+    if not weak:
+        return Condition(ConditionType.LIMITS_ENFORCED, "True", "AllEnforced")
+    message = ", ".join(f"{row.limit} is {row.state}" for row in weak)
+    unenforceable = any(row.state is Assurance.UNENFORCEABLE for row in weak)
+    reason = "SomeUnenforceable" if unenforceable else "SomeMeasured"
+    return Condition(ConditionType.LIMITS_ENFORCED, "False", reason, message)
+
+
+def _truth(value: bool) -> ConditionStatus:
+    return "True" if value else "False"
