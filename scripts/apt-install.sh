@@ -12,7 +12,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 before=$(ls /etc/systemd/system/*.wants 2>/dev/null || true)
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
 apt-get update -qq -o DPkg::Lock::Timeout=300 </dev/null
 apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" </dev/null >/dev/null
 

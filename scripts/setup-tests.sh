@@ -21,6 +21,7 @@ need() {
 [ -n "${DOCKER_HOST:-}" ] || has dockerd || need docker.io
 is_static busybox || need busybox-static
 has mmdebstrap || need mmdebstrap
+[ -e /usr/share/distro-info/debian.csv ] || need distro-info-data  # by which mmdebstrap tells Ubuntu's releases
 has promtool || need prometheus
 has bwrap || need bubblewrap
 has systemd-analyze || need systemd

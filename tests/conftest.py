@@ -75,7 +75,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say loudly what was not tested."""
     for lack, count in config.stash.get(LACKS, {}).items():
-        terminalreporter.write_sep("!", f"{count} tests SKIPPED: {lack}", yellow=True, bold=True)
+        terminalreporter.write_sep("!", f"{count} SKIPPED: {lack}", yellow=True, bold=True)
 
 
 def _lack(item: pytest.Item) -> str | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docker import DockerClient
-from docker.errors import ImageNotFound
 
 from tests.support import host
 
@@ -37,13 +36,11 @@ class Recipe:
 
 def load(client: DockerClient, name: str) -> None:
     """Make the image present in the engine; builds its tar file where the cache has none."""
-    try:
-        client.images.get(name)
-    except ImageNotFound:
-        repository, tag = name.split(":")
-        recipe = RECIPES[name]
-        changes = [f"ENV {PATH_ENV}", f'CMD ["{recipe.command}"]']
-        client.api.import_image_from_file(str(rootfs(name)), repository=repository, tag=tag, changes=changes)
+    if client.images.list(name):
+        return
+    repository, tag = name.split(":")
+    changes = [f"ENV {PATH_ENV}", f'CMD ["{RECIPES[name].command}"]']
+    client.api.import_image_from_file(str(rootfs(name)), repository=repository, tag=tag, changes=changes)
 
 
 def rootfs(name: str) -> Path:
