@@ -1,0 +1,124 @@
+"""Acts on what a tick measured: a violation becomes an event, a count, and a hold or a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from controller.model.clock import Clock
+from controller.model.errors import StateError
+from controller.model.hold import Hold, HoldType
+from controller.model.identity import Key
+from controller.model.observed import Capabilities, Usage
+from controller.model.record import Intent
+from controller.model.spec import Action, Desired
+from controller.plan.enforcement import Rules, Violation, Window, assess, throttled_cpu
+from controller.report.protocol import Recorder
+
+from .evidence import Evidence
+from .journal import Journal
+from .world import Entry, World
+
+_HOLDS = {Action.PAUSE: HoldType.PAUSED, Action.STOP: HoldType.STOPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One running sandbox and its measurement."""
+
+    key: Key
+    entry: Entry
+    desired: Desired
+    instance: str
+    usage: Usage
+
+
+class Enforcer:
+    """Enforces limits on measurements; called by the tick alone."""
+
+    def __init__(
+        self,
+        world: World,
+        evidence: Evidence,
+        journal: Journal,
+        recorder: Recorder,
+        clock: Clock,
+        wake: Callable[[Key], None],
+    ) -> None:
+        self._world = world
+        self._evidence = evidence
+        self._journal = journal
+        self._recorder = recorder
+        self._clock = clock
+        self._wake = wake
+
+    def enforce(self, measured: list[Measured], capabilities: Mapping[str, Capabilities]) -> None:
+        """Assess each measurement and act on what it shows."""
+        windows: dict[str, Window] = {}
+        for one in measured:
+            assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one))
+            windows[one.instance] = assessment.window
+            for violation in assessment.violations:
+                self._act(one, violation, assessment.window, capabilities)
+            if assessment.release_throttle:
+                self._release_throttle(one.key)
+        self._evidence.remember(windows)
+        self._evidence.retain(frozenset(windows).union(self._created()))
+
+    def _created(self) -> frozenset[str]:
+        return frozenset(seen.id for entry in self._world.entries().values() for seen in entry.observed)
+
+    def _rules(self, one: Measured) -> Rules:
+        spec = one.desired.spec
+        throttles = (hold.value for hold in self._world.holds(one.key) if hold.type is HoldType.THROTTLED)
+        return Rules(spec.limits, spec.enforcement, next(throttles, None))
+
+    def _act(
+        self, one: Measured, violation: Violation, window: Window, capabilities: Mapping[str, Capabilities]
+    ) -> None:
+        action = self._possible(one, violation, capabilities)
+        reason = "LimitExceeded" if violation.exceeded else "LimitNear"
+        self._journal.event(one.key, reason, f"{violation.message}; action {action}", warning=True)
+        self._recorder.violated(one.key, str(violation.resource), str(action))
+        if action is Action.WARN:
+            return
+        if action is Action.KILL:
+            self._world.intend(one.key, Intent("kill", violation.message, violation.samples))
+        else:
+            self._hold(one, violation, action, window)
+        self._wake(one.key)
+
+    def _possible(self, one: Measured, violation: Violation, capabilities: Mapping[str, Capabilities]) -> Action:
+        running = one.entry.running
+        able = capabilities.get(running.runtime) if running else None
+        if violation.action is Action.THROTTLE and (able is None or not able.throttle):
+            return Action.WARN
+        if violation.action is Action.PAUSE and (able is None or not able.freeze):
+            return Action.STOP
+        return violation.action
+
+    def _hold(self, one: Measured, violation: Violation, action: Action, window: Window) -> None:
+        throttle = action is Action.THROTTLE
+        hold = Hold(
+            key=one.key,
+            type=HoldType.THROTTLED if throttle else _HOLDS[action],
+            cause=violation.message,
+            since=self._clock.now(),
+            generation=one.entry.record.generation,
+            value=throttled_cpu(one.desired.spec.limits.cpu, window.cpu_rate or 0.0) if throttle else None,
+        )
+        self._world.add_hold(hold)
+        self._keep_holds()
+
+    def _release_throttle(self, key: Key) -> None:
+        if self._world.release(key, lambda hold: hold.type is HoldType.THROTTLED):
+            self._keep_holds()
+            self._journal.event(key, "Released", "Throttled was released: cpu usage fell")
+            self._wake(key)
+
+    def _keep_holds(self) -> None:
+        try:
+            self._journal.holds(self._world.all_holds())
+        except StateError as exc:
+            # Enforcement goes on without the file: a hold that is lost fires again.
+            self._journal.fault = str(exc)

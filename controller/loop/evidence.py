@@ -1,0 +1,86 @@
+"""What is kept of an instance's last moments: the measurements before its end and the tail of its log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from controller.model.clock import Clock
+from controller.model.errors import RuntimeFailure
+from controller.model.record import Sample
+from controller.model.spec import Resource
+from controller.plan.enforcement import Window
+from controller.plan.view import Notice, Plan, View
+from controller.runtime.protocol import Runtime
+
+from .journal import Journal
+
+log = structlog.get_logger(__name__)
+
+_TAIL_LINES: Final = 20
+_TAIL_BYTES: Final = 4096
+
+
+class Evidence:
+    """The enforcement windows by instance, and what an end is completed with."""
+
+    def __init__(self, runtimes: Mapping[str, Runtime], journal: Journal, clock: Clock) -> None:
+        self._runtimes = runtimes
+        self._journal = journal
+        self._clock = clock
+        self._windows: dict[str, Window] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, instance: str) -> None:
+        """An instance was created: what happens from now on counts."""
+        with self._lock:
+            self._windows[instance] = Window.from_start(self._clock.now())
+
+    def window(self, instance: str) -> Window:
+        """The window of an instance."""
+        with self._lock:
+            return self._windows.get(instance) or Window()
+
+    def remember(self, windows: Mapping[str, Window]) -> None:
+        """Take in a tick's windows."""
+        with self._lock:
+            self._windows.update(windows)
+
+    def retain(self, instances: frozenset[str]) -> None:
+        """Forget the windows of all other instances."""
+        with self._lock:
+            for instance in self._windows.keys() - instances:
+                del self._windows[instance]
+
+    def complete(self, view: View, plan: Plan) -> Plan:
+        """The plan with the termination that it has just accounted for completed, kept and announced."""
+        termination, ended = plan.record.last_termination, plan.ended
+        if ended is None or termination is None:
+            return plan
+        complete = replace(
+            termination,
+            samples=self._samples(ended.id, termination.cause),
+            log_tail=self._log_tail(ended.runtime, ended.id),
+        )
+        self._journal.evidence(view.key, plan.record.uid, complete)
+        notice = Notice("Ended", complete.cause, warning=termination.exit_code != 0)
+        record = replace(plan.record, last_termination=complete)
+        return replace(plan, record=record, notices=(*plan.notices, notice))
+
+    def _samples(self, instance: str, cause: str) -> tuple[Sample, ...]:
+        named = cause.partition(":")[0]
+        resource = Resource(named) if named in set(Resource) else Resource.MEMORY
+        return self.window(instance).evidence(resource)
+
+    def _log_tail(self, runtime: str, instance: str) -> str:
+        try:
+            stream = self._runtimes[runtime].logs(instance, tail=_TAIL_LINES)
+            tail = b"".join(stream)
+        except RuntimeFailure as exc:
+            log.info("log_tail_unread", error=str(exc))
+            return ""
+        return tail[-_TAIL_BYTES:].decode(errors="replace")

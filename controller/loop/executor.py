@@ -1,0 +1,106 @@
+"""Carries operations out. It decides nothing: one operation is one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from controller.model.clock import Clock
+from controller.model.errors import RuntimeFailure
+from controller.model.operation import Operation, Verb
+from controller.report.protocol import Recorder
+from controller.runtime.protocol import Runtime, Workspaces
+
+log = structlog.get_logger(__name__)
+
+
+class Executor:
+    """Executes operations on the runtimes and the workspaces; counts and logs each with its cause."""
+
+    def __init__(
+        self, runtimes: Mapping[str, Runtime], workspaces: Workspaces, recorder: Recorder, clock: Clock
+    ) -> None:
+        self._runtimes = runtimes
+        self._workspaces = workspaces
+        self._recorder = recorder
+        self._clock = clock
+
+    def execute(self, operations: Sequence[Operation], document: Mapping[str, Any]) -> str:
+        """Carry the operations out in order; the id that a create among them returned, or "".
+
+        `document` goes into the trash with a workspace. Raises the RuntimeFailure or StateError of the first operation
+        that fails, with that operation as its `operation` note; those after it are not tried.
+        """
+        created = ""
+        for operation in operations:
+            created = self._timed(operation, created, document) or created
+        return created
+
+    def _timed(self, operation: Operation, created: str, document: Mapping[str, Any]) -> str:
+        began, result = self._clock.monotonic(), "success"
+        try:
+            return self._call(operation, created, document)
+        except RuntimeFailure as exc:
+            result = exc.reason
+            raise
+        except Exception:
+            result = "error"
+            raise
+        finally:
+            seconds = self._clock.monotonic() - began
+            self._recorder.operated(operation.runtime, str(operation.verb), result, seconds)
+            if result == "success" and operation.field:
+                self._recorder.drifted(operation.field)
+            log.info(
+                "operation",
+                operation=str(operation.verb),
+                cause=operation.cause,
+                result=result,
+                milliseconds=round(seconds * 1000, 1),
+            )
+
+    def _call(self, operation: Operation, created: str, document: Mapping[str, Any]) -> str:
+        if operation.verb is Verb.TRASH:
+            self._workspaces.trash(operation.uid, operation.key, document)
+            return ""
+        if operation.verb is Verb.ERASE:
+            self._workspaces.erase(operation.uid)
+            return ""
+        runtime = self._runtimes[operation.runtime]
+        if operation.verb in (Verb.PREPARE, Verb.CREATE):
+            return _make(runtime, operation)
+        _change(runtime, operation, operation.target or created)
+        return ""
+
+
+def _make(runtime: Runtime, operation: Operation) -> str:
+    if operation.desired is None:
+        raise ValueError(f"{operation.verb} without a desired sandbox")
+    if operation.verb is Verb.PREPARE:
+        runtime.prepare(operation.desired)
+        return ""
+    if operation.owner is None:
+        raise ValueError("create without an owner")
+    return runtime.create(operation.desired, operation.owner)
+
+
+def _change(runtime: Runtime, operation: Operation, target: str) -> None:
+    match operation.verb:
+        case Verb.START:
+            runtime.start(target)
+        case Verb.STOP:
+            runtime.stop(target, operation.grace)
+        case Verb.KILL:
+            runtime.kill(target)
+        case Verb.PAUSE:
+            runtime.pause(target)
+        case Verb.UNPAUSE:
+            runtime.unpause(target)
+        case Verb.REMOVE:
+            runtime.remove(target)
+        case Verb.UPDATE if operation.limits is not None:
+            runtime.update(target, operation.limits)
+        case _:
+            raise ValueError(f"{operation} lacks what it needs")

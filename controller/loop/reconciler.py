@@ -1,0 +1,240 @@
+"""One pass over one key: look, plan, carry out, look again, until nothing is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from controller.model.clock import Clock
+from controller.model.errors import ConflictError, RuntimeFailure, SandkeeperError, StateError
+from controller.model.identity import Key
+from controller.model.observed import ContractRow, Observed
+from controller.model.operation import Operation, Verb
+from controller.model.record import Record
+from controller.model.spec import Desired
+from controller.plan.acceptance import released_by_edit
+from controller.plan.dependencies import dependents_of
+from controller.plan.failure import after_failure
+from controller.plan.sandbox import plan_sandbox
+from controller.plan.status import Known, status_of
+from controller.plan.view import Plan, View
+from controller.report.protocol import Recorder
+from controller.runtime.protocol import Runtime, Workspaces
+
+from .evidence import Evidence
+from .executor import Executor
+from .journal import Journal
+from .outlook import Outlook, dependencies_in
+from .world import Entry, World
+
+log = structlog.get_logger(__name__)
+
+# A healthy key settles in three or four; one that has not by then is fighting somebody and waits its backoff.
+_MOST_BATCHES: Final = 12
+
+
+class Result(StrEnum):
+    """How a pass ended."""
+
+    SUCCESS = "success"
+    REQUEUE = "requeue"
+    RETRY = "retry"
+    TERMINAL = "terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a pass, and in how many seconds to look again though nothing happens."""
+
+    result: Result
+    requeue_after: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What a reconciler works with."""
+
+    world: World
+    outlook: Outlook
+    executor: Executor
+    journal: Journal
+    evidence: Evidence
+    recorder: Recorder
+    workspaces: Workspaces
+    runtimes: Mapping[str, Runtime]
+    clock: Clock
+    wake: Callable[[Key], None]
+
+
+class Reconciler:
+    """Reconciles one key at a time; safe to be called by several workers for different keys."""
+
+    def __init__(self, collaborators: Collaborators) -> None:
+        self._with = collaborators
+        self._world = collaborators.world
+
+    def reconcile(self, key: Key) -> Outcome:
+        """Bring one key to what is wanted. Raises nothing of ours: a failure is an outcome."""
+        view: View | None = None
+        try:
+            for _ in range(_MOST_BATCHES):
+                view = self._with.outlook.view(key)
+                if view is None:
+                    return Outcome(Result.SUCCESS)
+                outcome = self._pass(view)
+                if outcome is not None:
+                    return outcome
+            return Outcome(Result.REQUEUE, error="it does not settle")
+        except (RuntimeFailure, StateError) as exc:
+            return self._failed(key, view, exc)
+
+    def _pass(self, view: View) -> Outcome | None:
+        """One batch; None where another look is needed."""
+        view = self._edited(view)
+        plan = self._with.evidence.complete(view, plan_sandbox(view))
+        self._note(view, plan)
+        if plan.consumed:
+            self._world.consume(view.key, view.intent)
+        if plan.operations:
+            return self._carry_out(view, plan)
+        self._keep(view, plan.record, plan)
+        now = self._with.clock.now()
+        if plan.requeue_at is not None and plan.requeue_at <= now:
+            return None
+        terminal = bool(plan.record.failed_hash) or plan.verdict.accepted is not None
+        after = None if plan.requeue_at is None else plan.requeue_at - now
+        return Outcome(Result.TERMINAL if terminal else Result.SUCCESS, after)
+
+    def _edited(self, view: View) -> View:
+        """The view without the holds that an edit has ended."""
+        ended = released_by_edit(view.holds, view.record.generation)
+        if not ended:
+            return view
+        self._world.release(view.key, lambda hold: hold in ended)
+        self._with.journal.holds(self._world.all_holds())
+        for hold in ended:
+            self._with.journal.event(view.key, "Released", f"{hold.type} was released by an edit")
+        return replace(view, holds=self._world.holds(view.key))
+
+    def _note(self, view: View, plan: Plan) -> None:
+        for notice in plan.notices:
+            self._with.journal.event(view.key, notice.reason, notice.message, notice.warning)
+        if any(notice.reason == "Ready" for notice in plan.notices):
+            self._traced(plan.record, "ready", self._with.clock.now())
+
+    def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
+        record = self._planned(plan)
+        self._keep(view, record, plan)
+        created = self._with.executor.execute(plan.operations, record.document)
+        self._describe(view.key, plan.operations)
+        if plan.forget:
+            self._forget(view.key, record)
+            return Outcome(Result.SUCCESS)
+        after = plan.after or plan.record
+        if created:
+            now = self._with.clock.now()
+            after = replace(after, instance_id=created, timings=replace(record.timings, created=now))
+            self._traced(after, "created", now)
+            self._with.evidence.begin(created)
+        self._keep(view, after, plan)
+        return None
+
+    def _planned(self, plan: Plan) -> Record:
+        if plan.record.timings.planned is not None or not any(op.verb is Verb.CREATE for op in plan.operations):
+            return plan.record
+        now = self._with.clock.now()
+        self._traced(plan.record, "planned", now)
+        return replace(plan.record, timings=replace(plan.record.timings, planned=now))
+
+    def _traced(self, record: Record, stage: str, now: float) -> None:
+        if record.timings.saved is not None:
+            self._with.recorder.changed(stage, max(0.0, now - record.timings.saved))
+
+    def _describe(self, key: Key, operations: tuple[Operation, ...]) -> None:
+        for operation in operations:
+            if operation.verb is not Verb.PREPARE:
+                self._with.journal.event(key, _reason(operation.verb), operation.cause)
+
+    def _keep(self, view: View, record: Record, plan: Plan, failure: tuple[str, str] | None = None) -> None:
+        """Remember and show where the key stands."""
+        before = self._world.entry(view.key)
+        desired = view.desired
+        running = next((seen for seen in view.observed if seen.pid or not seen.has_process), None)
+        contract, contract_of = self._contract(before, running, desired)
+        known = Known(
+            previous=before.status if before else None,
+            usage=before.usage if before else None,
+            contract=contract,
+            stale=self._world.stale(view.key),
+            failure=failure,
+            workspace=self._with.workspaces.path(record.uid),
+        )
+        status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
+        entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
+        self._world.put(view.key, entry)
+        self._with.journal.save(view.key, record, status)
+        if before is None or before.ready != entry.ready:
+            for dependent in dependents_of(view.key, self._world.declared()):
+                self._with.wake(dependent)
+
+    def _contract(
+        self, before: Entry | None, running: Observed | None, desired: Desired | None
+    ) -> tuple[tuple[ContractRow, ...], str]:
+        if running is None or desired is None:
+            return (), ""
+        of = f"{running.id}@{running.started_at}/{running.limits}"
+        if before is not None and before.contract_of == of:
+            return before.contract, of
+        try:
+            return self._with.runtimes[running.runtime].contract(running, desired.spec), of
+        except RuntimeFailure as exc:
+            log.warning("contract_unread", error=str(exc))
+            return (), ""
+
+    def _forget(self, key: Key, record: Record) -> None:
+        self._with.journal.forget(key)
+        self._world.release(key, lambda _: True)
+        self._with.journal.holds(self._world.all_holds())
+        self._world.forget(key)
+        self._with.recorder.forget(key)
+        for dependency in dependencies_in(record, key):
+            self._with.wake(dependency)
+
+    def _failed(self, key: Key, view: View | None, exc: SandkeeperError) -> Outcome:
+        """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
+        if isinstance(exc, ConflictError):
+            return Outcome(Result.RETRY, error=str(exc))
+        reason = exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
+        self._with.journal.event(key, reason, str(exc), warning=True)
+        if view is None:
+            return Outcome(Result.RETRY, error=str(exc))
+        current = self._world.entry(key)
+        base = replace(view, record=current.record) if current else view
+        record = after_failure(base, exc)
+        terminal = record.failed_hash != base.record.failed_hash
+        plan = plan_sandbox(replace(base, record=record))
+        self._keep(base, record, plan, failure=None if terminal else (reason, str(exc)))
+        if terminal:
+            return Outcome(Result.REQUEUE, 0.0, str(exc))
+        return Outcome(Result.RETRY, error=str(exc))
+
+
+def _reason(verb: Verb) -> str:
+    endings = {
+        Verb.CREATE: "Created",
+        Verb.START: "Started",
+        Verb.STOP: "Stopped",
+        Verb.KILL: "Killed",
+        Verb.PAUSE: "Paused",
+        Verb.UNPAUSE: "Unpaused",
+        Verb.UPDATE: "Updated",
+        Verb.REMOVE: "Removed",
+        Verb.TRASH: "WorkspaceTrashed",
+        Verb.ERASE: "WorkspaceErased",
+    }
+    return endings[verb]
