@@ -66,13 +66,16 @@ class StateStore(Protocol):
         """Append an event, or raise the count of the same one (key, reason, message) of the last ten minutes."""
 
     def events(self, key: Key | None = None, after: int = 0, limit: int = 1000) -> Sequence[EventRecord]:
-        """Events in order of their last occurrence, with an id above `after`."""
+        """Events in order of their last occurrence: the `limit` newest, or the first ones with an id above `after`."""
 
     def add_termination(self, key: Key, uid: str, termination: Termination) -> None:
         """Keep the evidence of one termination (the last 20 a sandbox)."""
 
     def terminations(self, key: Key) -> Sequence[Termination]:
         """The evidence kept, newest first."""
+
+    def forget_terminations(self, key: Key) -> None:
+        """Delete the evidence of one sandbox (expiry with shutdownPolicy Delete)."""
 
     def close(self) -> None:
         """Close it."""
