@@ -27,6 +27,10 @@ class DaemonUnreachableError(SandkeeperError):
     """No daemon answers on the state folder's socket."""
 
 
+class UnknownSandboxError(SandkeeperError):
+    """The daemon knows no sandbox of that name."""
+
+
 class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
     """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics.
 
@@ -94,6 +98,12 @@ class CannotRunError(RuntimeFailure):
 
     reason = "CannotRun"
     terminal = True
+
+
+class SecretUnavailableError(RuntimeFailure):
+    """A secret is not there, or others could read it. The text names it, never its value."""
+
+    reason = "SecretUnavailable"
 
 
 class EnvironmentFailedError(RuntimeFailure):
