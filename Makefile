@@ -10,7 +10,7 @@ help: ## show this list
 run: .venv/.ready ## start the daemon on manifests/, in the foreground
 	exec .venv/bin/sandkeeper run --manifests manifests --state-dir .run/state
 
-test: .venv/.ready-dev setup-tests ## run all tests; as root on Debian, installs what they need
+test: setup-tests ## run all tests; as root on Debian, installs what they need
 	$(PY) -m pytest
 
 test-fast: .venv/.ready-dev ## run the tests that need no Docker engine
@@ -26,11 +26,12 @@ types: .venv/.ready-dev ## mypy, strict
 imports: .venv/.ready-dev ## which package may import which
 	.venv/bin/lint-imports
 
-bench: .venv/.ready-dev setup-tests ## measure, and exit 1 where a figure is missed
+bench: setup-tests ## measure, and exit 1 where a figure is missed
 	$(PY) -m benchmarks
 
-setup-tests:
+setup-tests: .venv/.ready-dev
 	@sh scripts/setup-tests.sh
+	@$(PY) -m tests.support.images
 
 clean: ## remove the environment, caches and the state of `make run`
 	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build

@@ -77,10 +77,11 @@ class Cgroup:
     def _thaw(self, leaf: str) -> None:
         for top in self._tops():
             for folder, _, files in os.walk(top / leaf):
-                if "freezer.state" in files:
-                    (Path(folder) / "freezer.state").write_text("THAWED")
-                elif "cgroup.freeze" in files:
-                    (Path(folder) / "cgroup.freeze").write_text("0")
+                with contextlib.suppress(OSError):  # removed meanwhile
+                    if "freezer.state" in files:
+                        (Path(folder) / "freezer.state").write_text("THAWED")
+                    elif "cgroup.freeze" in files:
+                        (Path(folder) / "cgroup.freeze").write_text("0")
 
     def _tops(self) -> Iterator[Path]:
         for top in (CGROUPS / self.name, *CGROUPS.glob(f"*/{self.name}")):

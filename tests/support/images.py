@@ -1,4 +1,7 @@
-"""The images that tests run, built offline from Debian's packages and cached as tar files, keyed by what made them."""
+"""The images that tests run, built offline from Debian's packages and cached as tar files, keyed by what made them.
+
+`python -m tests.support.images` builds those that the cache lacks.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import io
 import os
 import platform
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +55,7 @@ def rootfs(name: str) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}")
+        print(f"setup: building the image {name} into {target.parent}", flush=True)
         try:
             recipe.build(partial)
             partial.rename(target)
@@ -105,6 +110,8 @@ def _add(
 
 
 def _mmdebstrap(target: str) -> list[str]:
+    if host.find("mmdebstrap") is None:
+        raise ImageError("mmdebstrap is not installed: run scripts/setup-tests.sh as root")
     unread = ("doc", "man", "locale", "info")
     return [
         "mmdebstrap",
@@ -113,20 +120,18 @@ def _mmdebstrap(target: str) -> list[str]:
         "--format=tar",
         *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in unread),
         "--customize-hook=ln -s ../../bin/python3 $1/usr/local/bin/python",
-        platform.freedesktop_os_release()["VERSION_CODENAME"],
+        platform.freedesktop_os_release().get("VERSION_CODENAME", "stable"),
         target,
     ]
 
 
 def _python_key() -> bytes:
-    candidate = subprocess.run(["apt-cache", "show", "python3-minimal"], check=False, capture_output=True).stdout
-    return " ".join([platform.machine(), *_mmdebstrap("")]).encode() + candidate
+    candidate = host.run(["apt-cache", "show", "python3-minimal"]).stdout
+    return " ".join([platform.machine(), *_mmdebstrap(""), candidate]).encode()
 
 
 def _build_python(target: Path) -> None:
-    if host.find("mmdebstrap") is None:
-        raise ImageError("mmdebstrap is not installed: run scripts/setup-tests.sh as root")
-    done = subprocess.run(_mmdebstrap(str(target)), check=False, capture_output=True, text=True)
+    done = host.run(_mmdebstrap(str(target)))
     if done.returncode != 0:
         raise ImageError(f"mmdebstrap exited with {done.returncode}:\n{done.stderr[-2000:]}")
 
@@ -135,3 +140,18 @@ RECIPES = {
     BUSYBOX: Recipe(_busybox_key, _build_busybox, "sh"),
     PYTHON: Recipe(_python_key, _build_python, "python3"),
 }
+
+
+def main() -> int:
+    """Build the images where there can be an engine to run them; what cannot be built is said."""
+    if os.geteuid() == 0 or os.environ.get("DOCKER_HOST"):
+        for name in RECIPES:
+            try:
+                rootfs(name)
+            except ImageError as error:
+                print(f"setup: {name}: {error}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
