@@ -95,7 +95,7 @@ class Reconciler:
 
     def _pass(self, view: View) -> Outcome | None:
         """One batch; None where another look is needed."""
-        view = self._edited(view)
+        view = self._restored(self._edited(view))
         plan = self._with.evidence.complete(view, plan_sandbox(view))
         self._note(view, plan)
         if plan.consumed:
@@ -120,6 +120,16 @@ class Reconciler:
         for hold in ended:
             self._with.journal.event(view.key, "Released", f"{hold.type} was released by an edit")
         return replace(view, holds=self._world.holds(view.key))
+
+    def _restored(self, view: View) -> View:
+        """The view on the workspace that a restore brought back; the instance on the other one is stale by that."""
+        if view.intent is None or view.intent.verb != "restore":
+            return view
+        uid = view.intent.cause
+        self._with.workspaces.restore(uid)
+        self._world.consume(view.key, view.intent)
+        self._with.journal.event(view.key, "Restored", f"its workspace is {uid} again")
+        return replace(view, record=replace(view.record, uid=uid), intent=None)
 
     def _note(self, view: View, plan: Plan) -> None:
         for notice in plan.notices:

@@ -73,3 +73,18 @@ def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Recor
 def released_by_edit(holds: Sequence[Hold], generation: int) -> tuple[Hold, ...]:
     """The holds that an edit to this generation ends."""
     return tuple(hold for hold in holds if hold.release is Release.EDIT_OR_RESUME and hold.generation < generation)
+
+
+def recover_undeclared(observed: Sequence[Observed], now: float) -> Record | None:
+    """A record for instances of ours that neither a manifest nor the store knows, or None where there are none."""
+    if not observed:
+        return None
+    newest = max(observed, key=lambda seen: seen.owner.generation)
+    return Record(
+        uid=newest.owner.uid,
+        generation=newest.owner.generation,
+        resolved_hash="",
+        accepted_at=now,
+        runtime=newest.runtime,
+        instance_id=newest.id,
+    )

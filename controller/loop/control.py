@@ -1,0 +1,208 @@
+"""What people ask of the running daemon, answered from the world or handed to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.model.clock import Clock
+from controller.model.errors import UsageError
+from controller.model.hold import Hold, HoldType
+from controller.model.identity import Key
+from controller.model.observed import Observed
+from controller.model.record import Intent, Record, Termination
+from controller.model.spec import OperatingMode
+from controller.model.status import EventRecord
+from controller.report.protocol import DaemonInfo, SandboxView, StateStore
+from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
+from controller.source.protocol import ManifestSource
+
+from .intake import Intake
+from .journal import Journal
+from .outlook import Outlook
+from .pulse import Pulse
+from .survey import planned_lines
+from .world import Entry, World
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the control plane reaches."""
+
+    world: World
+    outlook: Outlook
+    journal: Journal
+    store: StateStore
+    source: ManifestSource
+    intake: Intake
+    workspaces: Workspaces
+    runtimes: Mapping[str, Runtime]
+    pulse: Pulse
+    clock: Clock
+
+
+class Control:
+    """Implements ControlPlane."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._with = parts
+        self._world = parts.world
+
+    # Looking
+
+    def info(self) -> DaemonInfo:
+        return self._with.pulse.info(self._world, self._with.outlook.capabilities(), self._with.journal.fault)
+
+    def sandboxes(self) -> Sequence[SandboxView]:
+        declared = self._world.declared()
+        views = []
+        for key, entry in sorted(self._world.entries().items()):
+            if entry.status is not None:
+                status = replace(entry.status, usage=entry.usage)
+                views.append(SandboxView(key, declared.get(key), entry.record, status))
+        return views
+
+    def sandbox(self, key: Key) -> SandboxView:
+        entry = self._entry(key)
+        if entry.status is None:
+            raise KeyError(str(key))
+        status = replace(entry.status, usage=entry.usage)
+        return SandboxView(key, self._world.declared().get(key), entry.record, status)
+
+    def wait_for_change(self, version: int, timeout: float) -> int:
+        return self._world.wait_for_change(version, timeout)
+
+    def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
+        return self._with.store.events(key, after, limit)
+
+    def terminations(self, key: Key) -> Sequence[Termination]:
+        return self._with.store.terminations(key)
+
+    def plan(self) -> Sequence[str]:
+        return planned_lines(self._world, self._with.outlook)
+
+    # Acting
+
+    def suspend(self, key: Key, cause: str) -> None:
+        entry = self._entry(key)
+        self._hold(entry, key, HoldType.SUSPENDED, cause)
+
+    def resume(self, key: Key) -> Sequence[str]:
+        self._entry(key)
+        ended = self._world.release(key, lambda _: True)
+        if not ended:
+            self._refuse_resume(key)
+        self._with.journal.holds(self._world.all_holds())
+        for hold in ended:
+            self._with.journal.event(key, "Released", f"{hold.type} was released by resume")
+        self._with.pulse.wake(key)
+        return [str(hold.type) for hold in ended]
+
+    def restart(self, key: Key, cause: str) -> None:
+        self._entry(key)
+        desired = self._world.declared().get(key)
+        suspended = desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED
+        if suspended or self._world.holds(key):
+            raise UsageError(f"{key} is held down; `sandkeeper resume {key.name}` lets it run")
+        self._world.intend(key, Intent("restart", cause))
+        self._with.pulse.wake(key)
+
+    def reconcile(self, key: Key | None) -> None:
+        if key is not None:
+            self._entry(key)
+            self._with.pulse.wake_now(key)
+            return
+        self._with.source.rescan()
+        for each in self._world.all_keys():
+            self._with.pulse.wake_now(each)
+
+    def delete(self, key: Key, hold: bool) -> None:
+        entry = self._entry(key)
+        if hold:
+            self._hold(entry, key, HoldType.DELETED, "deleted by hand; its manifest stays")
+            return
+        prune = self._world.snapshot().prune
+        if prune is not None and key in prune.keys:
+            self._with.intake.dismiss(key)
+            return
+        if key in self._world.declared() or self._world.is_retained(key):
+            where = entry.record.origin
+            raise UsageError(
+                f"{key} is declared in {where}: remove it there, or use --hold to keep it away until an edit or resume"
+            )
+        self._with.pulse.wake_now(key)
+
+    def confirm_prune(self, hash_: str | None) -> Sequence[str]:
+        return sorted(self._with.source.confirm_prune(hash_))
+
+    def restore(self, key: Key) -> Mapping[str, Any]:
+        trashed = self._trashed(key)
+        declared = key in self._world.declared()
+        entry = self._world.entry(key)
+        if entry is None:
+            self._reserve(key, trashed)
+        elif declared and self._with.workspaces.is_empty(entry.record.uid):
+            self._world.intend(key, Intent("restore", trashed.uid))
+        else:
+            raise UsageError(
+                f"{key} has files in its workspace {self._with.workspaces.path(entry.record.uid)}; move them away first"
+            )
+        self._with.pulse.wake_now(key)
+        path = self._with.workspaces.path(trashed.uid)
+        return {"uid": trashed.uid, "path": path, "declared": declared, "document": trashed.document}
+
+    # Inside
+
+    def exec(self, key: Key, request: ExecRequest) -> ExecSession:
+        seen = self._instance(key)
+        return self._with.runtimes[seen.runtime].exec(seen.id, request)
+
+    def logs(self, key: Key, tail: int | None, follow: bool) -> LogStream:
+        seen = self._instance(key)
+        return self._with.runtimes[seen.runtime].logs(seen.id, tail, follow)
+
+    def _entry(self, key: Key) -> Entry:
+        entry = self._world.entry(key)
+        if entry is None:
+            raise KeyError(str(key))
+        return entry
+
+    def _instance(self, key: Key) -> Observed:
+        entry = self._entry(key)
+        seen = entry.running or max(entry.observed, key=lambda each: each.created_at, default=None)
+        if seen is None:
+            phase = entry.status.phase if entry.status else "unknown"
+            raise UsageError(f"{key} has no instance now (phase {phase}); see `sandkeeper describe {key.name}`")
+        return seen
+
+    def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
+        self._world.add_hold(Hold(key, type_, cause, self._with.clock.now(), entry.record.generation))
+        self._with.journal.holds(self._world.all_holds())
+        self._with.journal.event(key, "Held", f"{type_}: {cause}")
+        self._with.pulse.wake(key)
+
+    def _refuse_resume(self, key: Key) -> None:
+        desired = self._world.declared().get(key)
+        if desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED:
+            raise UsageError(f"{key} is Suspended by its manifest; set spec.operatingMode: Running in {desired.origin}")
+
+    def _trashed(self, key: Key) -> TrashedWorkspace:
+        for trashed in self._with.workspaces.trashed():
+            if trashed.key == key:
+                return trashed
+        raise UsageError(f"the trash holds no workspace of {key}; it is kept there for --trash-ttl after a removal")
+
+    def _reserve(self, key: Key, trashed: TrashedWorkspace) -> None:
+        self._with.workspaces.restore(trashed.uid)
+        record = Record(
+            uid=trashed.uid,
+            generation=0,
+            resolved_hash="",
+            accepted_at=self._with.clock.now(),
+            document=trashed.document,
+            reserved=True,
+        )
+        self._world.put(key, Entry(record))
+        self._with.journal.save(key, record, None)
+        self._with.journal.event(key, "Restored", "its workspace is back and waits for a manifest")

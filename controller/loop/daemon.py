@@ -1,0 +1,126 @@
+"""The daemon's life: what is started in which order, and how it ends. Sandboxes outlive it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from controller.model.clock import Clock
+from controller.model.identity import API_VERSION, Key
+from controller.model.manifest import Document
+from controller.model.record import Record
+from controller.report.protocol import HoldStore, StateStore
+from controller.runtime.protocol import Runtime, Workspaces
+from controller.source.protocol import ManifestSource
+
+from .intake import Intake
+from .pulse import Pulse
+from .queue import WorkQueue
+from .resync import Resync
+from .ticker import Ticker
+from .workers import Workers
+from .world import Entry, World
+
+log = structlog.get_logger(__name__)
+
+_RESYNC_SECONDS: Final = 15.0
+_DRAIN_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """The daemon's moving parts."""
+
+    world: World
+    queue: WorkQueue
+    workers: Workers
+    source: ManifestSource
+    intake: Intake
+    pulse: Pulse
+    ticker: Ticker
+    runtimes: Mapping[str, Runtime]
+    workspaces: Workspaces
+    clock: Clock
+    worker_count: int = 4
+
+
+class Daemon:
+    """Starts and stops the machinery."""
+
+    def __init__(self, machinery: Machinery) -> None:
+        self._with = machinery
+        self._resyncs: list[Ticker] = []
+
+    def start(self) -> None:
+        """Look at what runs, read the manifests, then begin to work. Returns once the first scan is done."""
+        parts = self._with
+        for runtime in parts.runtimes.values():
+            resync = Resync(runtime, parts.world, parts.pulse.wake)
+            resync.first_list()
+            self._resyncs.append(self._every(f"resync-{runtime.name}", resync.run))
+        self._resyncs.append(self._every("trash", parts.workspaces.expire))
+        parts.source.start(parts.intake.receive)
+        for key in parts.world.all_keys():
+            parts.pulse.wake(key)
+        parts.workers.start(parts.worker_count)
+        for runtime in parts.runtimes.values():
+            runtime.watch(self._waker(runtime.name))
+        parts.ticker.start()
+        for resync_ticker in self._resyncs:
+            resync_ticker.start()
+
+    def stop(self) -> None:
+        """Finish what is being worked on and end; every sandbox goes on."""
+        parts = self._with
+        parts.source.stop()
+        parts.ticker.stop()
+        for resync in self._resyncs:
+            resync.stop(timeout=0.1)
+        parts.queue.close()
+        if not parts.workers.join(_DRAIN_SECONDS):
+            log.warning("drain_timed_out", seconds=_DRAIN_SECONDS)
+        for runtime in parts.runtimes.values():
+            runtime.close()
+
+    def alive(self) -> bool:
+        """True while the workers and the tick live."""
+        return self._with.workers.alive() and self._with.ticker.alive()
+
+    def _every(self, name: str, work: Callable[[], None]) -> Ticker:
+        return Ticker(name, _RESYNC_SECONDS, work, self._with.clock, lambda _seconds, _overran: None)
+
+    def _waker(self, runtime: str) -> Callable[[Key | None], None]:
+        world, pulse = self._with.world, self._with.pulse
+
+        def wake(key: Key | None) -> None:
+            if key is not None:
+                pulse.wake(key)
+                return
+            for each in world.all_keys():
+                entry = world.entry(each)
+                if entry is None or entry.record.runtime in (runtime, "") or entry.failure is not None:
+                    pulse.wake(each)
+
+        return wake
+
+
+def recall(world: World, store: StateStore, hold_store: HoldStore) -> None:
+    """Fill the world with what the stores remember. Raises StateError."""
+    for key, (record, status) in store.load().items():
+        world.put(key, Entry(record, status))
+    world.set_holds(hold_store.load())
+
+
+def last_known_good(world: World) -> Mapping[Key, Document]:
+    """The documents that the records were made from: what a source serves until it has read better ones."""
+    return {key: _document(key, entry.record) for key, entry in world.entries().items() if not entry.record.reserved}
+
+
+def _document(key: Key, record: Record) -> Document:
+    file, _, line = record.origin.rpartition(":")
+    known = bool(record.document)
+    body = {"apiVersion": API_VERSION, "kind": key.kind, **record.document} if known else {}
+    return Document(key, body, file, int(line) if line.isdecimal() else 1, digest="")

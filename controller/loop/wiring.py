@@ -1,0 +1,130 @@
+"""Puts the loop together from its seams, the same way for the daemon and for tests."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from controller.model.clock import Clock
+from controller.model.identity import Key
+from controller.model.manifest import Document
+from controller.model.observed import Usage
+from controller.model.spec import Desired
+from controller.report.protocol import HoldStore, Recorder, StateStore
+from controller.runtime.protocol import Runtime, Workspaces
+from controller.source.protocol import ManifestSource
+
+from .backoff import Backoff
+from .control import Control, Parts
+from .daemon import Daemon, Machinery
+from .enforcer import Enforcer
+from .evidence import Evidence
+from .executor import Executor
+from .intake import Intake
+from .journal import Journal
+from .outlook import Outlook
+from .pulse import Identity, Pulse
+from .queue import WorkQueue
+from .reconciler import Collaborators, Reconciler
+from .tick import Tick
+from .ticker import Ticker
+from .workers import Workers
+from .world import World
+
+
+def _ignore(_: Mapping[Key, Usage]) -> None:
+    """Nobody is told of measurements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What the loop is built on. `publish` is told each tick's measurements; `tick` is in seconds."""
+
+    identity: Identity
+    world: World
+    source: ManifestSource
+    resolve: Callable[[Document], Desired]
+    runtimes: Mapping[str, Runtime]
+    workspaces: Workspaces
+    store: StateStore
+    hold_store: HoldStore
+    recorder: Recorder
+    clock: Clock
+    publish: Callable[[Mapping[Key, Usage]], None] = _ignore
+    tick: float = 2.0
+    workers: int = 4
+    new_uid: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    rng: random.Random = field(default_factory=random.Random)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The loop, put together."""
+
+    daemon: Daemon
+    control: Control
+    queue: WorkQueue
+    workers: Workers
+    tick: Tick
+    intake: Intake
+
+
+def wire(seams: Seams) -> Loop:
+    """Put the loop together. Starts nothing."""
+    queue, backoff = WorkQueue(seams.clock), Backoff(seams.rng)
+    journal = Journal(seams.store, seams.hold_store, seams.clock)
+    evidence = Evidence(seams.runtimes, journal, seams.clock)
+    outlook = Outlook(seams.identity.instance, seams.world, seams.runtimes, seams.clock, seams.new_uid)
+    executor = Executor(seams.runtimes, seams.workspaces, seams.recorder, seams.clock)
+    reconciler = Reconciler(
+        Collaborators(
+            world=seams.world,
+            outlook=outlook,
+            executor=executor,
+            journal=journal,
+            evidence=evidence,
+            recorder=seams.recorder,
+            workspaces=seams.workspaces,
+            runtimes=seams.runtimes,
+            clock=seams.clock,
+            wake=queue.add,
+        )
+    )
+    workers = Workers(queue, reconciler, backoff, seams.recorder, seams.clock)
+    intake = Intake(seams.world, seams.resolve, queue.add)
+    enforcer = Enforcer(seams.world, evidence, journal, seams.recorder, seams.clock, queue.add)
+    tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish)
+    ticker = Ticker("tick", seams.tick, tick.run, seams.clock, seams.recorder.ticked)
+    pulse = Pulse(seams.identity, queue, backoff, lambda: workers.alive() and ticker.alive())
+    daemon = Daemon(
+        Machinery(
+            world=seams.world,
+            queue=queue,
+            workers=workers,
+            source=seams.source,
+            intake=intake,
+            pulse=pulse,
+            ticker=ticker,
+            runtimes=seams.runtimes,
+            workspaces=seams.workspaces,
+            clock=seams.clock,
+            worker_count=seams.workers,
+        )
+    )
+    control = Control(
+        Parts(
+            world=seams.world,
+            outlook=outlook,
+            journal=journal,
+            store=seams.store,
+            source=seams.source,
+            intake=intake,
+            workspaces=seams.workspaces,
+            runtimes=seams.runtimes,
+            pulse=pulse,
+            clock=seams.clock,
+        )
+    )
+    return Loop(daemon, control, queue, workers, tick, intake)

@@ -1,0 +1,200 @@
+"""What a change of the manifests does, from the snapshot to the status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.model.conditions import ConditionType
+from controller.model.errors import CannotRunError, EngineUnavailableError, ResizePendingError, RuntimeFailure
+from controller.model.identity import sandbox_key
+from controller.model.observed import InstanceState
+from controller.model.status import Phase
+from tests.loop.harness import Harness, document
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
+
+
+def test_a_manifest_becomes_a_running_sandbox_that_is_ready_after_a_second(harness: Harness) -> None:
+    harness.declare(document("web"))
+    assert harness.docker.calls == ["prepare", "create", "start"]
+    assert harness.phase("web") == Phase.RUNNING
+    assert harness.condition("web", ConditionType.READY) == ("False", "Starting")
+    harness.advance(1.0)
+    assert harness.condition("web", ConditionType.READY) == ("True", "Running")
+    assert "Ready" in harness.events("web")
+
+
+def test_a_converged_sandbox_is_left_alone(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    calls = list(harness.docker.calls)
+    harness.wake("web")
+    harness.wake("web")
+    assert harness.docker.calls == calls
+
+
+def test_a_removed_manifest_takes_the_sandbox_and_keeps_the_workspace_in_the_trash(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    uid = harness.entry("web").record.uid
+    harness.workspaces.ensure(uid, 0, 0)
+    harness.declare()
+    assert harness.docker.instances == {}
+    assert harness.world.entry(sandbox_key("default", "web")) is None
+    assert [trashed.uid for trashed in harness.workspaces.trashed()] == [uid]
+    assert harness.store.load() == {}
+
+
+def test_a_restart_of_the_daemon_adopts_what_runs(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    calls, before = list(harness.docker.calls), harness.entry("web").record
+    harness.restart()
+    harness.settle()
+    assert harness.docker.calls == calls
+    assert harness.entry("web").record.uid == before.uid
+    assert harness.condition("web", ConditionType.READY) == ("True", "Running")
+
+
+def test_a_lost_store_is_rebuilt_from_what_the_instances_say(harness: Harness, tmp_path: Path) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    calls, uid = list(harness.docker.calls), harness.entry("web").record.uid
+    harness.store.close()
+    for file in tmp_path.glob("state.db*"):
+        file.unlink()
+    harness.restart()
+    harness.settle()
+    assert harness.docker.calls == calls
+    assert harness.entry("web").record.uid == uid
+
+
+def test_an_edit_of_the_image_replaces_and_keeps_the_uid(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    before = harness.entry("web").record
+    harness.declare(document("web", image="busybox:2"))
+    assert {seen.state for seen in harness.docker.instances.values()} == {InstanceState.PAUSED, InstanceState.RUNNING}
+    harness.advance(1.0)
+    assert harness.docker.only().template["image"] == "busybox:2"
+    after = harness.entry("web").record
+    assert (after.uid, after.generation) == (before.uid, before.generation + 1)
+
+
+def test_a_replacement_that_cannot_start_leaves_the_old_one_running(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    old = harness.docker.only().id
+    harness.docker.fail("start", RuntimeFailure("port is already allocated"))
+    harness.declare(document("web", image="busybox:2"))
+    harness.advance(2)
+    assert harness.docker.only().id == old
+    assert harness.docker.only().state is InstanceState.RUNNING
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ReplaceFailed")
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_a_command_that_cannot_run_waits_for_an_edit(harness: Harness) -> None:
+    harness.docker.fail("start", CannotRunError("no such command: nope"))
+    harness.declare(document("web", command=["nope"]))
+    harness.advance(600)
+    assert harness.phase("web") == Phase.FAILED
+    assert harness.docker.calls.count("start") == 0
+    harness.declare(document("web", command=["sleep", "1"]))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_a_failure_is_shown_and_tried_again_until_it_passes(harness: Harness) -> None:
+    harness.docker.fail("create", RuntimeFailure("the engine said 500"), times=3)
+    harness.declare(document("web"))
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "RuntimeFailure")
+    harness.advance(60)
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.recorder.counts["reconciled retry"] == 3
+
+
+def test_a_resize_below_usage_keeps_the_sandbox_running_and_is_tried_again(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    harness.docker.fail("update", ResizePendingError("32Mi is below present usage"), times=2)
+    harness.declare(document("web", resources={"limits": {"memory": "32Mi"}}))
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ResizePending")
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    harness.advance(60)
+    assert harness.docker.only().limits.memory == 32 << 20
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+    assert harness.docker.calls.count("create") == 1
+
+
+def test_an_engine_that_goes_away_is_a_condition_and_nobody_else_suffers(harness: Harness) -> None:
+    harness.declare(document("web"), document("here", isolation="directory"))
+    harness.advance(2)
+    harness.docker.available = False
+    harness.wake("web")
+    harness.wake("here")
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "EngineDown")
+    assert harness.condition("here", ConditionType.DEGRADED)[0] == "False"
+    harness.docker.available = True
+    harness.wake("web")
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.docker.calls.count("create") == 1
+
+
+def test_an_engine_that_hangs_in_inspect_counts_as_away(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    harness.docker.fail("inspect", EngineUnavailableError("no answer"))
+    harness.wake("web")
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "True"
+
+
+def test_a_fallback_runs_as_a_directory_until_there_is_an_engine(harness: Harness) -> None:
+    harness.docker.available = False
+    harness.declare(document("web", fallback="directory"))
+    harness.advance(2)
+    assert harness.directory.only().state is InstanceState.RUNNING
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "Fallback")
+    harness.docker.available = True
+    harness.wake("web")
+    harness.advance(2)
+    assert harness.directory.instances == {}
+    assert harness.docker.only().state is InstanceState.RUNNING
+
+
+def test_a_crashing_sandbox_backs_off_and_its_last_words_are_kept(harness: Harness) -> None:
+    harness.declare(document("web", command=["false"]))
+    for _ in range(3):
+        harness.docker.end(harness.docker.only().id, code=1)
+        harness.wake("web")
+        harness.advance(0.5)
+    assert harness.phase("web") == Phase.CRASH_LOOP
+    last = harness.entry("web").record.last_termination
+    assert last is not None
+    assert (last.cause, last.exit_code, last.log_tail) == ("exited with status 1", 1, "the last line\n")
+    assert len(harness.store.terminations(sandbox_key("default", "web"))) == 3
+
+
+def test_a_dependency_is_ready_before_its_dependent_starts_and_goes_after_it(harness: Harness) -> None:
+    harness.declare(document("db"), document("app", dependsOn=["db"]))
+    assert harness.phase("app") == Phase.PENDING
+    harness.advance(3)
+    assert harness.condition("app", ConditionType.READY)[0] == "True"
+    harness.declare()
+    removed = [event.key.name for event in harness.store.events() if event.reason == "Removed"]
+    assert removed == ["app", "db"]
+
+
+def test_a_cycle_of_dependencies_is_refused_and_spelt_out(harness: Harness) -> None:
+    harness.declare(document("a", dependsOn=["b"]), document("b", dependsOn=["a"]))
+    assert harness.condition("a", ConditionType.ACCEPTED) == ("False", "DependencyCycle")
+    assert harness.docker.calls == []
+    harness.declare(document("a", dependsOn=["b"]), document("b"))
+    harness.advance(3)
+    assert harness.condition("a", ConditionType.READY)[0] == "True"
