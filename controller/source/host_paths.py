@@ -1,0 +1,68 @@
+"""Host paths that a manifest names: made absolute, symlinks resolved, and kept inside what the operator allows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controller.model.errors import SandkeeperError
+
+ENGINE_SOCKETS: Final = (
+    Path("/run/docker.sock"),
+    Path("/run/containerd/containerd.sock"),
+    Path("/run/podman/podman.sock"),
+    Path("/run/crio/crio.sock"),
+)
+"""Where engines listen by default. Whoever can write to one of them owns the machine."""
+
+_SOCKET_NAMES: Final = frozenset(socket.name for socket in ENGINE_SOCKETS)
+
+
+class HostPathRefused(SandkeeperError):  # noqa: N818 - what happened to the path
+    """A host path that a sandbox may not have; `hint` says what would be right."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class HostPathRules:
+    """What may be mounted: anything inside the watched root or an allowed prefix, except an engine's socket."""
+
+    root: Path
+    allow_paths: tuple[Path, ...] = ()
+    engine_sockets: tuple[Path, ...] = ENGINE_SOCKETS
+
+    def resolve(self, source: str, folder: Path, read_only: bool) -> str:
+        """The absolute real path of a source written in a manifest of that folder. Raises HostPathRefused."""
+        real = Path(os.path.realpath(folder / source))
+        root = Path(os.path.realpath(self.root))
+        allowed = [root, *(Path(os.path.realpath(path)) for path in self.allow_paths)]
+        if self._reaches_engine(real):
+            raise HostPathRefused(f"{source} gives away the engine's socket", "an engine's socket is never mounted")
+        if not any(real.is_relative_to(prefix) for prefix in allowed):
+            raise HostPathRefused(
+                f"{source} is {real}, outside the watched folder and every allowed prefix",
+                "move it inside, or start the daemon with --allow-path",
+            )
+        if not read_only and _reaches_manifests(real, root):
+            raise HostPathRefused(
+                f"{source} would let the sandbox write manifests",
+                "set readOnly: true, or use a folder outside the watched one with --allow-path",
+            )
+        return str(real)
+
+    def _reaches_engine(self, real: Path) -> bool:
+        sockets = {Path(os.path.realpath(socket)) for socket in self.engine_sockets}
+        inside = any(socket.is_relative_to(real) for socket in sockets if socket.exists())
+        return inside or real in sockets or real.name in _SOCKET_NAMES
+
+
+def _reaches_manifests(real: Path, root: Path) -> bool:
+    """Whether a writer of that path could write a file that is read as a manifest: hidden folders are not watched."""
+    if not real.is_relative_to(root):
+        return root.is_relative_to(real)
+    return not any(part.startswith(".") for part in real.relative_to(root).parts)

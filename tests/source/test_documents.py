@@ -1,0 +1,147 @@
+"""Documents from a file's text: keys, digests, faults in place, host paths and admission."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.model.manifest import FieldFault
+from controller.source.documents import FileContent, ManifestText, Rules, read_documents
+from controller.source.host_paths import HostPathRules
+from controller.source.kinds import default_kinds
+from controller.source.protocol import Admit
+from tests.source.helpers import admit_all, key, manifest
+
+
+def read(text: str, root: Path = Path("/nowhere"), admit: Admit = admit_all) -> FileContent:
+    rules = Rules(default_kinds(), admit, HostPathRules(root, (root.parent / "allowed",)))
+    return read_documents(ManifestText(text, "web.yaml", root, saved_at=1.0, seen_at=2.0), rules)
+
+
+def mounting(source: object, read_only: bool = True) -> str:
+    mount = f"{{source: {source}, target: /data, readOnly: {str(read_only).lower()}}}"
+    return manifest("web", f"{{filesystem: {{mounts: [{mount}]}}}}")
+
+
+def test_each_document_of_a_file_is_read_with_its_origin() -> None:
+    content = read(manifest("a") + "---\n" + manifest("b"))
+    assert content.faults == ()
+    first, second = content.documents.values()
+    assert (first.key, second.key) == (key("a"), key("b"))
+    assert (first.file, first.line, second.line, second.saved_at, second.seen_at) == ("web.yaml", 1, 7, 1.0, 2.0)
+    assert first.digest != second.digest
+
+
+def test_the_digest_is_of_the_data_not_of_the_text() -> None:
+    plain, spaced = read(manifest("a")), read("# a note\n" + manifest("a", "{ }"))
+    assert [d.digest for d in plain.documents.values()] == [d.digest for d in spaced.documents.values()]
+
+
+def test_a_bad_document_leaves_its_neighbours_alone() -> None:
+    content = read(manifest("a") + "---\n" + manifest("b", "{comand: []}") + "---\n" + manifest("c"))
+    assert [key.name for key in content.documents] == ["a", "c"]
+    assert [str(fault) for fault in content.faults] == [
+        "web.yaml:11:8: spec.comand: is not a known field (did you mean command?)"
+    ]
+    assert content.refused == {key("b"): content.faults[0]}
+
+
+def test_a_file_that_breaks_off_keeps_what_came_before_and_tells() -> None:
+    content = read(manifest("a") + "---\nkind: [\n")
+    assert [key.name for key in content.documents] == ["a"]
+    assert content.first_error is not None
+    assert content.first_error.line == 8
+
+
+def test_a_name_declared_twice_in_a_file_belongs_to_the_first() -> None:
+    content = read(manifest("a") + "---\n" + manifest("a", "{suspend: {mode: Freeze}}"))
+    assert [document.line for document in content.documents.values()] == [1]
+    assert [str(fault) for fault in content.faults] == [
+        "web.yaml:10:9: metadata.name: sandbox default/a is already declared on line 1 of this file "
+        "(keep one of the two, or rename one)"
+    ]
+
+
+@pytest.mark.parametrize("text", ["- a\n", "just text\n", "3\n"])
+def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
+    assert [str(fault) for fault in read(text).faults] == [
+        "web.yaml:1:1: a manifest is a mapping (begin with apiVersion: and kind:)"
+    ]
+
+
+def test_admission_is_asked_after_the_schema_and_its_faults_are_put_in_place() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def admit(body: dict[str, Any]) -> list[FieldFault]:
+        asked.append(body)
+        return [FieldFault(("spec", "image"), "is not allowed here", "use another")]
+
+    content = read(manifest("a", "{image: x}") + "---\n" + manifest("b", "{nope: 1}"), admit=admit)
+    assert [body["metadata"]["name"] for body in asked] == ["a"]
+    assert str(content.faults[0]) == "web.yaml:5:15: spec.image: is not allowed here (use another)"
+    assert content.documents == {}
+
+
+def test_a_decimal_memory_suffix_is_a_warning_only() -> None:
+    content = read(manifest("a", "{resources: {limits: {memory: 512M}}}"))
+    assert [key.name for key in content.documents] == ["a"]
+    assert [(fault.warning, fault.field) for fault in content.faults] == [(True, "spec.resources.limits.memory")]
+
+
+def test_faults_of_one_document_are_told_in_their_order_and_not_without_end() -> None:
+    unknown = ", ".join(f"x{number}: 1" for number in range(50))
+    content = read(manifest("a", f"{{{unknown}}}"))
+    assert len(content.faults) == 20
+    assert [fault.field for fault in content.faults[:2]] == ["spec.x0", "spec.x1"]
+
+
+def test_a_mount_is_made_absolute_and_real(tmp_path: Path) -> None:
+    root = tmp_path / "manifests"
+    (root / "data").mkdir(parents=True)
+    (root / "link").symlink_to("data")
+    content = read(mounting("./link"), root)
+    (document,) = content.documents.values()
+    assert document.body["spec"]["filesystem"]["mounts"][0]["source"] == str(root / "data")
+
+
+def test_a_mount_below_an_allowed_prefix_may_be_writable(tmp_path: Path) -> None:
+    root = tmp_path / "manifests"
+    root.mkdir()
+    (tmp_path / "allowed/deep").mkdir(parents=True)
+    assert read(mounting("../allowed/deep", read_only=False), root).faults == ()
+
+
+@pytest.mark.parametrize("source", ["..", "/etc", "../elsewhere", "../allowed-not", "out"])
+def test_a_mount_outside_is_refused(tmp_path: Path, source: str) -> None:
+    root = tmp_path / "manifests"
+    root.mkdir()
+    (root / "out").symlink_to("/etc/passwd")
+    (fault,) = read(mounting(source), root).faults
+    assert "outside the watched folder" in fault.message
+    assert (fault.line, fault.field) == (5, "spec.filesystem.mounts[0].source")
+
+
+def test_a_writable_mount_of_manifests_is_refused_but_not_of_a_hidden_folder(tmp_path: Path) -> None:
+    root = tmp_path / "manifests"
+    (root / "data").mkdir(parents=True)
+    (root / ".scratch").mkdir()
+    (fault,) = read(mounting("data", read_only=False), root).faults
+    assert "write manifests" in fault.message
+    assert read(mounting(".scratch", read_only=False), root).faults == ()
+
+
+def test_an_engines_socket_is_never_mounted_nor_a_folder_that_holds_it(tmp_path: Path) -> None:
+    root = tmp_path / "manifests"
+    root.mkdir()
+    path = root / "engine"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    rules = HostPathRules(root, engine_sockets=(path,))
+    for source in ("engine", ".", "docker.sock"):
+        text = ManifestText(mounting(source), "web.yaml", root)
+        (fault,) = read_documents(text, Rules(default_kinds(), admit_all, rules)).faults
+        assert "engine's socket" in fault.message
+    listener.close()
