@@ -59,7 +59,7 @@ def test_an_unchanged_key_is_not_written(store: SqliteStore, path: Path) -> None
     store.save(WEB, record(), status())
     before = path.with_name("state.db-wal").stat().st_size
     store.save(WEB, record(), status())
-    store.save(WEB, record(), status(usage=Usage(NOON, 1.0, 2, 3)))
+    store.save(WEB, record(), status(measured=Usage(NOON, 1.0, 2, 3)))
     assert path.with_name("state.db-wal").stat().st_size == before
     store.save(WEB, replace(record(), restarts=1), status())
     assert store.load()[WEB][0].restarts == 1
