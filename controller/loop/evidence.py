@@ -67,7 +67,8 @@ class Evidence:
             log_tail=self._log_tail(ended.runtime, ended.id),
         )
         self._journal.evidence(view.key, plan.record.uid, complete)
-        notice = Notice("Ended", complete.cause, warning=termination.exit_code != 0)
+        unasked = view.record.ending is None and termination.exit_code != 0
+        notice = Notice("Ended", complete.cause, warning=unasked)
         record = replace(plan.record, last_termination=complete)
         return replace(plan, record=record, notices=(*plan.notices, notice))
 

@@ -91,6 +91,7 @@ class Harness:
 
     def advance(self, seconds: float) -> None:
         """Let time pass, working on what comes due."""
+        self.settle()
         end = self.clock.monotonic() + seconds
         while (due := self.loop.queue.next_due()) is not None and due <= end:
             self.clock.advance(max(0.0, due - self.clock.monotonic()))

@@ -1,0 +1,236 @@
+"""What people and limits do against the manifest, and what undoes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.model.conditions import ConditionType
+from controller.model.errors import UsageError
+from controller.model.manifest import PruneBlock, Snapshot
+from controller.model.observed import InstanceState, Usage
+from controller.model.status import Phase
+from tests.loop.harness import Harness, document
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
+
+
+def measure(harness: Harness, **changes: float) -> None:
+    """A tick two seconds later, with this usage of the one container."""
+    harness.clock.advance(2.0)
+    seen = harness.docker.only()
+    before = harness.docker.usages.get(seen.id) or Usage(harness.clock.now() - 2, 0.0, 1 << 20, 1)
+    harness.docker.usages[seen.id] = replace(before, at=harness.clock.now(), **changes)  # type: ignore[arg-type]
+    harness.loop.tick.run()
+    harness.settle()
+
+
+def test_suspend_and_resume_keep_the_instance_and_count_no_restart(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    harness.loop.control.suspend(harness.key("web"), "asked by a person")
+    harness.settle()
+    assert harness.docker.only().state is InstanceState.EXITED
+    assert harness.phase("web") == Phase.SUSPENDED
+    assert harness.loop.control.resume(harness.key("web")) == ["Suspended"]
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.entry("web").record.restarts == 0
+
+
+def test_freeze_pauses_in_memory_and_survives_a_restart_of_the_daemon(harness: Harness) -> None:
+    harness.declare(document("web", suspend={"mode": "Freeze"}))
+    harness.advance(2)
+    harness.loop.control.suspend(harness.key("web"), "asked by a person")
+    harness.settle()
+    assert harness.docker.only().state is InstanceState.PAUSED
+    harness.restart()
+    harness.settle()
+    assert harness.docker.only().state is InstanceState.PAUSED
+    harness.loop.control.resume(harness.key("web"))
+    harness.settle()
+    assert harness.docker.only().state is InstanceState.RUNNING
+    assert harness.docker.calls.count("start") == 1
+
+
+def test_a_manifest_that_says_suspended_cannot_be_resumed_by_hand(harness: Harness) -> None:
+    harness.declare(document("web", operatingMode="Suspended"))
+    assert harness.docker.instances == {}
+    with pytest.raises(UsageError, match=r"web\.yaml"):
+        harness.loop.control.resume(harness.key("web"))
+
+
+def test_a_restart_stops_and_starts_once(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    harness.loop.control.restart(harness.key("web"), "asked by a person")
+    harness.advance(2)
+    assert harness.docker.calls.count("start") == 2
+    record = harness.entry("web").record
+    assert record.restarts == 1
+    assert record.last_termination is not None
+    assert record.last_termination.cause == "asked by a person"
+
+
+def test_a_finished_sandbox_runs_again_when_a_restart_is_asked_for(harness: Harness) -> None:
+    harness.declare(document("web", restartPolicy="Never"))
+    harness.advance(2)
+    harness.docker.end(harness.docker.only().id, code=0)
+    harness.wake("web")
+    assert harness.phase("web") == Phase.SUCCEEDED
+    harness.loop.control.restart(harness.key("web"), "asked by a person")
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_disk_over_its_limit_stops_the_sandbox_until_an_edit(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    measure(harness, disk=2 << 30)
+    assert harness.docker.only().state is InstanceState.EXITED
+    assert harness.phase("web") == Phase.FAILED
+    assert harness.condition("web", ConditionType.READY) == ("False", "LimitExceeded")
+    last = harness.entry("web").record.last_termination
+    assert last is not None
+    assert last.cause.startswith("LimitExceeded: disk")
+    harness.declare(document("web", resources={"limits": {"disk": "4Gi"}}))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    measure(harness)
+    measure(harness, working_set=65 << 20)
+    harness.advance(2)
+    assert harness.docker.calls.count("kill") == 1
+    last = harness.entry("web").record.last_termination
+    assert last is not None
+    assert "over the limit" in last.cause
+    assert [sample.value for sample in last.samples][-1] == 65 << 20
+    assert harness.recorder.counts["violated memory kill"] == 1
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_a_warning_is_given_once_while_it_lasts(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "100Mi"}}))
+    harness.advance(2)
+    for _ in range(5):
+        measure(harness, working_set=85 << 20)
+    assert harness.recorder.counts["violated memory warn"] == 1
+    measure(harness, working_set=10 << 20)
+    measure(harness, working_set=85 << 20)
+    assert harness.recorder.counts["violated memory warn"] == 2
+    assert harness.docker.calls.count("kill") == 0
+
+
+def test_cpu_is_throttled_in_place_and_released_when_usage_falls(harness: Harness) -> None:
+    cpu = {"above": "90%", "for": "6s", "action": "throttle"}
+    harness.declare(document("web", enforcement={"cpu": cpu}))
+    harness.advance(2)
+    spent = 0.0
+    for _ in range(6):
+        spent += 2.0
+        measure(harness, cpu_seconds=spent)
+    assert harness.docker.only().limits.cpu == 500
+    for _ in range(6):
+        spent += 0.2
+        measure(harness, cpu_seconds=spent)
+    assert harness.docker.only().limits.cpu == 1000
+    assert harness.docker.calls.count("start") == 1
+
+
+def test_pids_can_pause_and_resume_thaws(harness: Harness) -> None:
+    harness.declare(document("web", enforcement={"pids": {"action": "pause"}}))
+    harness.advance(2)
+    measure(harness, pids=128)
+    assert harness.docker.only().state is InstanceState.PAUSED
+    harness.loop.control.resume(harness.key("web"))
+    harness.settle()
+    assert harness.docker.only().state is InstanceState.RUNNING
+
+
+def test_a_ttl_ends_a_sandbox_and_keeps_its_workspace_unless_told_otherwise(harness: Harness) -> None:
+    harness.declare(document("kept", ttl="1m"), document("gone", ttl="1m", shutdownPolicy="Delete"))
+    harness.advance(2)
+    for name in ("kept", "gone"):
+        harness.workspaces.ensure(harness.entry(name).record.uid, 0, 0)
+    harness.advance(60)
+    assert harness.docker.instances == {}
+    assert harness.condition("kept", ConditionType.FINISHED) == ("True", "Expired")
+    assert Path(harness.workspaces.path(harness.entry("kept").record.uid)).exists()
+    assert not Path(harness.workspaces.path(harness.entry("gone").record.uid)).exists()
+    calls = list(harness.docker.calls)
+    harness.advance(600)
+    assert harness.docker.calls == calls
+
+
+def test_delete_refuses_a_declared_sandbox_and_a_hold_keeps_it_away_until_an_edit(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    with pytest.raises(UsageError, match=r"web\.yaml:1"):
+        harness.loop.control.delete(harness.key("web"), hold=False)
+    harness.loop.control.delete(harness.key("web"), hold=True)
+    harness.settle()
+    assert harness.docker.instances == {}
+    harness.advance(120)
+    assert harness.docker.instances == {}
+    harness.declare(document("web", restartPolicy="Never"))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_delete_releases_one_sandbox_that_the_prune_guard_holds_back(harness: Harness) -> None:
+    documents = [document("a"), document("b")]
+    harness.declare(*documents)
+    harness.advance(2)
+    keys = frozenset(each.key for each in documents)
+    blocked = Snapshot(
+        {each.key: each for each in documents}, prune=PruneBlock("the root vanished", keys, "abc"), synced=True
+    )
+    harness.source.deliver(blocked)
+    harness.settle()
+    harness.loop.control.delete(harness.key("a"), hold=False)
+    harness.settle()
+    assert {seen.owner.key.name for seen in harness.docker.instances.values()} == {"b"}
+
+
+def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    uid = harness.entry("web").record.uid
+    workspace = Path(harness.workspaces.ensure(uid, 0, 0))
+    (workspace / "notes").write_text("kept")
+    harness.declare()
+    answer = harness.loop.control.restore(harness.key("web"))
+    harness.settle()
+    assert (answer["uid"], answer["declared"]) == (uid, False)
+    assert (workspace / "notes").read_text() == "kept"
+    harness.restart()
+    harness.settle()
+    assert workspace.exists()
+    harness.declare(document("web"))
+    harness.advance(2)
+    assert harness.entry("web").record.uid == uid
+    assert harness.docker.only().owner.uid == uid
+
+
+def test_a_workspace_is_restored_under_a_sandbox_that_was_declared_again(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    uid = harness.entry("web").record.uid
+    (Path(harness.workspaces.ensure(uid, 0, 0)) / "notes").write_text("kept")
+    harness.declare()
+    harness.declare(document("web"))
+    harness.advance(2)
+    assert harness.entry("web").record.uid != uid
+    harness.loop.control.restore(harness.key("web"))
+    harness.advance(2)
+    assert harness.docker.only().owner.uid == uid
+    assert (Path(harness.workspaces.path(uid)) / "notes").read_text() == "kept"
