@@ -55,6 +55,7 @@ class WorkspaceFolder:
         with _translated(f"cannot make the workspace {path}"):
             # Each sandbox passes through as a user of its own, and can list nothing.
             _make_folder(self._workspaces, 0o711)
+            _make_folder(self._trash, 0o700)  # now, so that a full disk does not stand in the way of deleting
             _make_folder(path, 0o700)
             open_up(str(path))
             if os.geteuid() == 0:
@@ -111,16 +112,24 @@ class WorkspaceFolder:
                 return True
 
     def expire(self) -> None:
-        """Delete what has been in the trash past its time, and what an interrupted deletion left."""
+        """Delete what has been in the trash past its time, and what an interrupted deletion left.
+
+        Goes on past what cannot be deleted, and raises for the first of it at the end.
+        """
         now = self._clock.now()
-        with _translated(f"cannot empty {self._trash}"):
-            for kept in self._trash_entries():
-                if _trashed_at(kept) + self._trash_ttl <= now:
-                    self._erase(kept)
-                    log.info("trash_expired", uid=kept.name)
-            for leftover in self._trash.glob(f"{_ERASING}*"):
-                _refuse_mounts(leftover)
-                erase_tree(str(leftover))
+        with _translated(f"cannot read {self._trash}"):
+            due = [kept for kept in self._trash_entries() if _trashed_at(kept) + self._trash_ttl <= now]
+            leftovers = list(self._trash.glob(f"{_ERASING}*"))
+        faults: list[StateError | DiskFullError] = []
+        for folder in (*due, *leftovers):
+            try:
+                with _translated(f"cannot delete {folder}"):
+                    self._erase(folder)
+                    log.info("trash_deleted", path=str(folder))
+            except (StateError, DiskFullError) as exc:
+                faults.append(exc)
+        if faults:
+            raise faults[0]
 
     def _kept(self, uid: str) -> Path:
         return self._trash / _checked(uid)

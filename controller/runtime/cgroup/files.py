@@ -28,7 +28,7 @@ def read(folder: str | None, name: str) -> str | None:
 def write(folder: str, name: str, value: str) -> None:
     """Write a control file in one call. Raises OSError that names the file also where the kernel refuses the value."""
     path = f"{folder}/{name}"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     try:
         os.write(descriptor, value.encode())
     except OSError as exc:

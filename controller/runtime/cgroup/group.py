@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -100,7 +101,7 @@ class CgroupGroup:
     def remove(self) -> None:
         """Remove the folders, and those below; waits for zombies to leave. Raises ConflictError while it is in use."""
         for folder in self.paths.folders():
-            if not _until(lambda folder=folder: _removed(folder), REMOVE_SECONDS):  # type: ignore[misc]  # bound now
+            if not _until(partial(_removed, folder), REMOVE_SECONDS):
                 raise ConflictError(f"{folder} is still in use by {sorted(self.procs())}: end those first")
 
     def _kill_while_frozen(self) -> None:

@@ -52,8 +52,8 @@ def apply_limits(paths: CgroupPaths, limits: Limits) -> None:
     try:
         _apply_memory(paths, limits.memory)
         apply_cpu(paths, limits.cpu)
-        if paths.pids is not None and files.exists(paths.pids, "pids.max"):
-            files.write(paths.pids, "pids.max", "max" if limits.pids is None else str(limits.pids))
+        if paths.pids is not None:
+            _put(paths.pids, "pids.max", "max" if limits.pids is None else str(limits.pids))
     except OSError as exc:
         raise _translated(exc) from exc
 
@@ -66,10 +66,10 @@ def apply_cpu(paths: CgroupPaths, cpu: int | None) -> None:
     quota = None if cpu is None else max(_LEAST_QUOTA, cpu * period // 1000)
     try:
         if paths.version == 2:
-            files.write(paths.cpu, "cpu.max", f"{'max' if quota is None else quota} {period}")
+            _put(paths.cpu, "cpu.max", f"{'max' if quota is None else quota} {period}")
             return
-        files.write(paths.cpu, "cpu.cfs_period_us", str(period))
-        files.write(paths.cpu, "cpu.cfs_quota_us", "-1" if quota is None else str(quota))
+        _put(paths.cpu, "cpu.cfs_period_us", str(period))
+        _put(paths.cpu, "cpu.cfs_quota_us", "-1" if quota is None else str(quota))
     except OSError as exc:
         raise _translated(exc) from exc
 
@@ -81,9 +81,17 @@ def _apply_memory(paths: CgroupPaths, memory: int | None) -> None:
     if paths.version == 1:
         _apply_memory_v1(paths.memory, memory)
         return
-    if files.exists(paths.memory, "memory.swap.max"):
-        files.write(paths.memory, "memory.swap.max", "max" if memory is None else "0")
-    files.write(paths.memory, "memory.max", "max" if memory is None else str(memory))
+    _put(paths.memory, "memory.swap.max", "max" if memory is None else "0")
+    _put(paths.memory, "memory.max", "max" if memory is None else str(memory))
+
+
+def _put(folder: str, name: str, value: str) -> None:
+    """Write, but pass by a controller that v2 did not hand down to the group: it has no file."""
+    try:
+        files.write(folder, name, value)
+    except FileNotFoundError:
+        if not files.exists(folder, "cgroup.procs"):
+            raise
 
 
 def _refuse_below_usage(paths: CgroupPaths, memory: int | None) -> None:
