@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from controller.model.clock import Clock
@@ -22,7 +22,7 @@ from .intake import Intake
 from .journal import Journal
 from .outlook import Outlook
 from .pulse import Pulse
-from .survey import planned_lines
+from .survey import planned_lines, view_of, views_of
 from .world import Entry, World
 
 
@@ -55,20 +55,13 @@ class Control:
         return self._with.pulse.info(self._world, self._with.outlook.capabilities(), self._with.journal.fault)
 
     def sandboxes(self) -> Sequence[SandboxView]:
-        declared = self._world.declared()
-        views = []
-        for key, entry in sorted(self._world.entries().items()):
-            if entry.status is not None:
-                status = replace(entry.status, usage=entry.usage)
-                views.append(SandboxView(key, declared.get(key), entry.record, status))
-        return views
+        return views_of(self._world)
 
     def sandbox(self, key: Key) -> SandboxView:
-        entry = self._entry(key)
-        if entry.status is None:
+        view = view_of(key, self._entry(key), self._world.declared().get(key))
+        if view is None:
             raise KeyError(str(key))
-        status = replace(entry.status, usage=entry.usage)
-        return SandboxView(key, self._world.declared().get(key), entry.record, status)
+        return view
 
     def wait_for_change(self, version: int, timeout: float) -> int:
         return self._world.wait_for_change(version, timeout)

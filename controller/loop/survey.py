@@ -1,12 +1,31 @@
-"""A plan of everything, as lines: what the loop would do, from the same views and the same planner."""
+"""Everything at once: what is known of all sandboxes, and a plan of all of them as lines."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.model.errors import RuntimeFailure
+from controller.model.identity import Key
+from controller.model.spec import Desired
 from controller.plan.sandbox import plan_sandbox
+from controller.report.protocol import SandboxView
 
 from .outlook import Outlook
-from .world import World
+from .world import Entry, World
+
+
+def views_of(world: World) -> list[SandboxView]:
+    """Every sandbox that has a status, by key, with its latest measurement."""
+    declared = world.declared()
+    views = (view_of(key, entry, declared.get(key)) for key, entry in sorted(world.entries().items()))
+    return [view for view in views if view is not None]
+
+
+def view_of(key: Key, entry: Entry, desired: Desired | None) -> SandboxView | None:
+    """One sandbox as it is served, or None before its first pass."""
+    if entry.status is None:
+        return None
+    return SandboxView(key, desired, entry.record, replace(entry.status, usage=entry.usage))
 
 
 def planned_lines(world: World, outlook: Outlook) -> list[str]:
