@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from controller.model.identity import Key
 from controller.model.observed import Usage
 from controller.model.spec import Resource
-from controller.report.protocol import SandboxView
 
 SLOT_SECONDS: Final = 30.0
 SLOTS: Final = 120
@@ -34,21 +33,25 @@ class UsageSummary:
 
 
 class UsageHistory:
-    """Fed with the views at every tick, read while they are rendered. Safe for threads; about 2.5 kB a sandbox."""
+    """Fed with every tick's measurements, read while views are rendered. Safe for threads; about 2.5 kB a sandbox."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rings: dict[Key, _Ring] = {}
 
-    def observe(self, views: Sequence[SandboxView]) -> None:
-        """Take in the usage of each view, once however often it is shown; forget sandboxes that are not among them."""
+    def observe(self, usages: Mapping[Key, Usage]) -> None:
+        """Take in one tick's measurements. One that was not measured keeps its history until an hour has passed."""
         with self._lock:
-            present = {}
-            for view in views:
-                ring = present[view.key] = self._rings.get(view.key) or _Ring()
-                if view.status.usage is not None:
-                    ring.add(view.status.usage)
-            self._rings = present
+            for key, usage in usages.items():
+                self._rings.setdefault(key, _Ring()).add(usage)
+            newest = max((usage.at for usage in usages.values()), default=0.0)
+            for key in [key for key, ring in self._rings.items() if ring.ended_before(newest - SLOTS * SLOT_SECONDS)]:
+                del self._rings[key]
+
+    def forget(self, key: Key) -> None:
+        """A sandbox is gone."""
+        with self._lock:
+            self._rings.pop(key, None)
 
     def summary(self, key: Key) -> UsageSummary | None:
         """What is known of one sandbox; None before its first measurement."""
@@ -78,6 +81,9 @@ class _Ring:
             self._slot_began = usage  # another instance, or the clock was set: nothing to take a rate from
         self._fill(usage)
         self.last = usage
+
+    def ended_before(self, at: float) -> bool:
+        return self.last is None or self.last.at < at
 
     def summary(self) -> UsageSummary:
         p95 = {resource: _p95(values) for resource, values in self._values.items()}
