@@ -14,7 +14,7 @@ from controller.model.spec import Limits
 from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.cgroup.hierarchy import CgroupPaths
 from controller.runtime.cgroup.reader import CgroupReader, CgroupSample
-from tests.measuring.machine import line_of, running, wait_until
+from tests.measuring.machine import line_of, open_files, running, wait_until
 
 MIB = 1 << 20
 
@@ -34,10 +34,6 @@ def python(*lines: str) -> tuple[str, ...]:
         "-c",
         "\n".join((*lines, "print('ready', flush=True)", "import time; time.sleep(60)")),
     )
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def seen(reader: CgroupReader, group: CgroupGroup) -> CgroupSample:
