@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -177,13 +178,13 @@ def erase_tree(path: str) -> None:
     folder, name = os.path.split(path)
     parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fault = None
-        for _ in range(_PASSES):  # a folder may hand out its entries unreliably while they are deleted
+        for attempt in range(1, _PASSES + 1):
             fault = _erase_once(parent, name)
             if fault is None:
                 return
-        if fault is not None:
-            raise fault
+            # A folder may hand out its entries unreliably while they are deleted: only then is there sense in more.
+            if fault.errno != errno.ENOTEMPTY or attempt == _PASSES:
+                raise fault
     finally:
         os.close(parent)
 
@@ -192,7 +193,7 @@ def _erase_once(parent: int, name: str) -> OSError | None:
     eraser = _Eraser()
     root = eraser.enter(parent, name)
     if root is None:
-        eraser.unlink(parent, name)  # gone, a link, or a folder that nobody may open, which the error then says
+        eraser.unlink(parent, name)  # a link or a file, if anything is left
         return eraser.fault
     try:
         for _ in walk(root, eraser):
@@ -210,14 +211,14 @@ class _Eraser:
         self.fault: OSError | None = None
 
     def enter(self, parent: int, name: str) -> int | None:
-        """Opens folders that their modes close as well, where they are ours."""
-        if os.geteuid() == 0:
-            return open_folder(name, parent)
-        try:
-            open_up(name, parent)
-        except OSError as exc:
-            self._failed(exc, name)
-        return open_folder(name, parent)
+        """Opens folders that their modes close as well, where they are ours; where not, they may yet be empty."""
+        if os.geteuid() != 0:
+            with suppress(PermissionError):
+                open_up(name, parent)
+        folder = open_folder(name, parent)
+        if folder is None:
+            self.leave(parent, name)
+        return folder
 
     def visit(self, folder: int) -> Generator[None, None, list[str]]:
         below = []
@@ -242,7 +243,7 @@ class _Eraser:
     def leave(self, parent: int, name: str) -> None:
         try:
             os.rmdir(name, dir_fd=parent)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as exc:
             self._failed(exc, name)
