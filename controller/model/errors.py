@@ -34,11 +34,13 @@ class UnknownSandboxError(SandkeeperError):
 class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
     """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics.
 
-    `terminal` failures wait for an edit of the manifest; all others are retried with backoff.
+    `terminal` failures wait for an edit of the manifest; all others are retried with backoff. `operation` is the verb
+    of the planned operation that failed, set by the executor.
     """
 
     reason = "RuntimeFailure"
     terminal = False
+    operation = ""
 
 
 class EngineUnavailableError(RuntimeFailure):

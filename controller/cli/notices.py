@@ -1,0 +1,32 @@
+"""What is wrong with the whole, told on stderr beside any answer about sandboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+_FAULTS_SHOWN: Final = 5
+
+
+def tell(info: Mapping[str, Any]) -> None:
+    """Print the notices of a DaemonInfo document."""
+    for notice in notices(info):
+        click.echo(f"{click.style('note:', fg='yellow')} {notice}", err=True)
+
+
+def notices(info: Mapping[str, Any]) -> Iterator[str]:
+    """One line each: removals held back, engines down, manifests refused."""
+    if not info.get("synced", True):
+        yield "the first scan of the manifests is not over yet"
+    if reason := info.get("pruneReason"):
+        keys = info.get("pruneKeys") or []
+        yield f"{len(keys)} removals are held back: {reason}; see 'sandkeeper prune'"
+    for runtime in info.get("runtimes") or []:
+        if not runtime.get("available", True):
+            yield f"the {runtime['runtime']} runtime is away ({runtime.get('reason')}): {runtime.get('message')}"
+    faults = info.get("faults") or []
+    yield from faults[:_FAULTS_SHOWN]
+    if len(faults) > _FAULTS_SHOWN:
+        yield f"and {len(faults) - _FAULTS_SHOWN} faults more; see 'sandkeeper validate {info.get('manifests')}'"
