@@ -187,10 +187,10 @@ class _Count:
             for count, entry in enumerate(entries):
                 if not count % BATCH:
                     yield
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.name)
-                    continue
                 try:
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(entry.name)
+                        continue
                     status = entry.stat(follow_symlinks=False)
                 except OSError:
                     continue  # it vanished, or the folder lets nobody look

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from controller.model.errors import InstanceNotFoundError, ResizePendingError
 from controller.model.spec import Limits
+from controller.runtime.cgroup import files
+from controller.runtime.cgroup import limits as limits_module
 from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.cgroup.hierarchy import CgroupPaths
 from controller.runtime.cgroup.limits import CgroupLimits, apply_cpu, apply_limits, read_limits
@@ -21,6 +26,18 @@ ALL = frozenset({"memory", "swap", "cpu", "pids"})
 def in_force(group: CgroupGroup) -> tuple[int | None, int | None, int | None]:
     limits = read_limits(group.paths)
     return limits.memory, limits.cpu, limits.pids
+
+
+@contextmanager
+def held_in_memory(group: CgroupGroup) -> Iterator[None]:
+    """64 MiB of the group's in a file of a tmpfs."""
+    path = Path("/dev/shm/sandkeeper-test")
+    try:
+        with running("dd", "if=/dev/zero", f"of={path}", "bs=1M", "count=64", group=group) as process:
+            assert process.wait() == 0
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @pytest.mark.root
@@ -67,17 +84,45 @@ def test_memory_below_what_is_in_use_is_put_off_and_nothing_is_changed(group: Cg
 
 
 @pytest.mark.root
-def test_memory_that_the_kernel_cannot_shrink_is_put_off_and_nothing_is_changed(group: CgroupGroup) -> None:
-    """Cache counts as reclaimable, but files on a tmpfs without swap are not: then the kernel itself refuses."""
+def test_files_in_memory_count_as_in_use(group: CgroupGroup) -> None:
+    """They look like cache and cannot be dropped."""
     group.apply(Limits(memory=256 * MIB, pids=32))
-    with running("dd", "if=/dev/zero", "of=/dev/shm/sandkeeper-test", "bs=1M", "count=64", group=group) as process:
-        try:
-            assert process.wait() == 0
-            with pytest.raises(ResizePendingError):
-                group.apply(Limits(memory=32 * MIB, pids=16))
-            assert in_force(group) == (256 * MIB, None, 32)
-        finally:
-            Path("/dev/shm/sandkeeper-test").unlink(missing_ok=True)
+    with held_in_memory(group), pytest.raises(ResizePendingError):
+        group.apply(Limits(memory=32 * MIB, pids=16))
+    assert in_force(group) == (256 * MIB, None, 32)
+
+
+@pytest.mark.root
+def test_what_only_the_kernel_finds_too_much_is_put_off_as_well(
+    group: CgroupGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if group.paths.version == 2:
+        pytest.skip("cgroup v2 kills instead of refusing")
+    group.apply(Limits(memory=256 * MIB, pids=32))
+    monkeypatch.setattr(limits_module, "_refuse_below_usage", lambda *_: None)
+    with held_in_memory(group), pytest.raises(ResizePendingError, match="cannot shrink"):
+        group.apply(Limits(memory=32 * MIB, pids=16))
+    assert in_force(group) == (256 * MIB, None, 32)
+
+
+def test_v1_memory_is_put_back_where_memory_with_swap_cannot_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is swapped out counts for the second limit alone."""
+    (tmp_path / "memory.limit_in_bytes").write_text(str(256 * MIB))
+    (tmp_path / "memory.memsw.limit_in_bytes").write_text(str(256 * MIB))
+    write = files.write
+
+    def refused(folder: str, name: str, value: str) -> None:
+        if name == "memory.memsw.limit_in_bytes":
+            raise OSError(errno.EBUSY, "Device or resource busy", name)
+        write(folder, name, value)
+
+    monkeypatch.setattr(files, "write", refused)
+    paths = CgroupPaths(1, memory=str(tmp_path))
+    with pytest.raises(ResizePendingError):
+        apply_limits(paths, Limits(memory=128 * MIB))
+    assert read_limits(paths).memory == 256 * MIB
 
 
 @pytest.mark.root

@@ -48,6 +48,7 @@ def apply_limits(paths: CgroupPaths, limits: Limits) -> None:
 
     Raises ResizePendingError where memory in use does not fit, and then has changed nothing; InstanceNotFoundError
     where the group is gone; RuntimeFailure. A pids limit below the present count is taken: it stops further forks.
+    The kernel rounds memory down to whole pages, and reads back so.
     """
     try:
         _apply_memory(paths, limits.memory)
