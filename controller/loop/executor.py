@@ -31,7 +31,7 @@ class Executor:
         """Carry the operations out in order; the id that a create among them returned, or "".
 
         `document` goes into the trash with a workspace. Raises the RuntimeFailure or StateError of the first operation
-        that fails, with that operation as its `operation` note; those after it are not tried.
+        that fails (a RuntimeFailure names it in `operation`); those after it are not tried.
         """
         created = ""
         for operation in operations:
@@ -43,7 +43,7 @@ class Executor:
         try:
             return self._call(operation, created, document)
         except RuntimeFailure as exc:
-            result = exc.reason
+            result, exc.operation = exc.reason, str(operation.verb)
             raise
         except Exception:
             result = "error"

@@ -41,6 +41,15 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """A replacement under way: the instance that makes room since then (epoch seconds), and goes on should it fail."""
+
+    predecessor: str
+    runtime: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """A change traced from the saved file to the ready sandbox; epoch seconds."""
 
@@ -55,12 +64,13 @@ class Timings:
 class Record:
     """What the planner remembers of one key. Written by that key's worker alone.
 
-    `runtime` and `instance_id` are those last put in force. `applied` are the limits last put in force: a live value
-    that differs from both these and the desired ones is drift. `ending` is an end that we asked for and have not yet
-    seen; `frozen` says that we paused it. `handled_exit` is the exit already counted (instance id and finish time).
-    `failed_hash` is a spec that could not replace its predecessor, or can never run. `attempt_since` is when this
-    generation was first tried; `ready_once`: it has been Ready since. `reserved`: a restored workspace waits for its
-    manifest. `erased`: expiry has deleted the workspace.
+    `runtime` is where an instance may be; `instance_id` is the one last put in force. `applied` are the spec's limits
+    last put in force, and `throttled_to` the cpu that they were lowered to: a live value that differs from these is
+    drift. `ending` is an end that we asked for and have not yet seen; `frozen` says that we paused it. `replacing` is
+    set from a replacement's first operation until its predecessor is gone or goes on. `handled_exit` is the exit
+    already counted (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or
+    can never run. `attempt_since` is when this generation was first tried; `ready_once`: it has been Ready since.
+    `reserved`: a restored workspace waits for its manifest. `erased`: expiry has deleted the workspace.
     """
 
     uid: str
@@ -77,6 +87,7 @@ class Record:
     handled_exit: str = ""
     ending: Intent | None = None
     frozen: bool = False
+    replacing: Replacement | None = None
     last_termination: Termination | None = None
     failed_hash: str = ""
     failure: str = ""
@@ -85,6 +96,7 @@ class Record:
     attempt_since: float = 0.0
     ready_once: bool = False
     applied: Limits | None = None
+    throttled_to: int | None = None
     reserved: bool = False
     erased: bool = False
     timings: Timings = field(default_factory=Timings)

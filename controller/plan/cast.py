@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from controller.model.identity import Slot, other_slot
+from controller.model.identity import SLOTS, Slot, other_slot
 from controller.model.observed import InstanceState, Observed
+from controller.model.record import Record
 from controller.model.spec import Desired, Isolation
 from controller.plan.view import View
 
@@ -16,29 +18,63 @@ UP: Final = frozenset({InstanceState.RUNNING, InstanceState.PAUSED})
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """`current` was made from the wanted spec; every other instance is `stale`."""
+    """`current` was made from the wanted spec. `predecessor` goes on should that one fail. `surplus` have no part left.
+
+    `failed`: the wanted spec has failed and waits for an edit.
+    """
 
     current: Observed | None
-    stale: tuple[Observed, ...]
+    predecessor: Observed | None
+    surplus: tuple[Observed, ...]
+    failed: bool
 
     @property
-    def predecessor(self) -> Observed | None:
-        """The stale instance that goes on should the wanted one fail."""
-        return self.stale[0] if self.stale else None
+    def acting(self) -> Observed | None:
+        """The instance that stands for the sandbox."""
+        return self.predecessor if self.failed and self.predecessor else self.current
 
-    def free_slot(self) -> Slot:
-        """A slot that no instance has."""
-        taken = {instance.owner.slot for instance in self.stale}
-        return "a" if "a" not in taken else other_slot("a")
+    @property
+    def others(self) -> tuple[Observed, ...]:
+        """Every instance beside the current one."""
+        return (*((self.predecessor,) if self.predecessor else ()), *self.surplus)
 
 
 def cast_of(view: View, desired: Desired) -> Cast:
-    """The parts: the newest fitting instance is current; stale ones come newest first, those that are up before."""
-    present = [seen for seen in view.observed if seen.state is not InstanceState.REMOVING]
-    fitting = [seen for seen in present if _fits(view, desired, seen)]
-    current = max(fitting, key=_importance, default=None)
-    stale = sorted((seen for seen in present if seen is not current), key=_importance, reverse=True)
-    return Cast(current, tuple(stale))
+    """The parts. The newest fitting instance is current; those that are up come before those that are not."""
+    present = sorted(
+        (seen for seen in view.observed if seen.state is not InstanceState.REMOVING), key=_importance, reverse=True
+    )
+    current = next((seen for seen in present if _fits(view, desired, seen)), None)
+    stale = [seen for seen in present if seen is not current]
+    failed = view.record.failed_hash == desired.spec_hash
+    predecessor = _predecessor(view.record, current, stale, failed)
+    return Cast(current, predecessor, tuple(seen for seen in stale if seen is not predecessor), failed)
+
+
+def free_slot(view: View, cast: Cast) -> Slot:
+    """A slot for a new instance: one that is empty once the surplus ones are removed."""
+    kept = [seen.owner.slot for seen in view.observed if seen not in cast.surplus]
+    after_predecessor = other_slot(cast.predecessor.owner.slot) if cast.predecessor else SLOTS[0]
+    return next((slot for slot in SLOTS if slot not in kept), after_predecessor)
+
+
+def _predecessor(record: Record, current: Observed | None, stale: Sequence[Observed], failed: bool) -> Observed | None:
+    """The one that a replacement has quieted, else one that is up, else the one that a failed replacement fell back to.
+
+    One that has ended has nothing to go on with. Where the quieted one is wanted again, its successor is surplus.
+    """
+    quieted = record.replacing.predecessor if record.replacing else ""
+    if current is not None and current.id == quieted:
+        return None
+    fallen_back_to = record.instance_id if failed else ""
+    for fits in (
+        lambda seen: seen.id == quieted,
+        lambda seen: seen.state in UP,
+        lambda seen: seen.id == fallen_back_to,
+    ):
+        if found := next(filter(fits, stale), None):
+            return found
+    return None
 
 
 def _fits(view: View, desired: Desired, seen: Observed) -> bool:
@@ -49,5 +85,5 @@ def _fits(view: View, desired: Desired, seen: Observed) -> bool:
     )
 
 
-def _importance(seen: Observed) -> tuple[bool, float]:
-    return seen.state in UP, seen.created_at
+def _importance(seen: Observed) -> tuple[bool, float, str]:
+    return seen.state in UP, seen.created_at, seen.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from controller.model.identity import Key
@@ -25,19 +26,23 @@ def dependents_of(key: Key, desired: Mapping[Key, Desired]) -> tuple[Key, ...]:
 
 
 def cycle_of(key: Key, declared: Mapping[Key, Desired]) -> str:
-    """The cycle that this sandbox is part of, as `default/a → default/b → default/a`, or the empty string."""
-    path = _path_back(key, key, declared, [key], set())
-    return " → ".join(f"{step.namespace}/{step.name}" for step in path)
+    """The shortest cycle that this sandbox is part of, as `default/a → default/b → default/a`, or the empty string."""
+    came_from: dict[Key, Key] = {}
+    found = deque([key])
+    while found:
+        at = found.popleft()
+        wanted = declared.get(at)
+        for dependency in wanted.spec.lifecycle.depends_on if wanted else ():
+            if dependency == key:
+                return " → ".join(f"{step.namespace}/{step.name}" for step in (*_path(key, at, came_from), key))
+            if dependency not in came_from:
+                came_from[dependency] = at
+                found.append(dependency)
+    return ""
 
 
-def _path_back(goal: Key, at: Key, declared: Mapping[Key, Desired], path: list[Key], visited: set[Key]) -> list[Key]:
-    wanted = declared.get(at)
-    for dependency in wanted.spec.lifecycle.depends_on if wanted else ():
-        if dependency == goal:
-            return [*path, goal]
-        if dependency in visited:
-            continue
-        visited.add(dependency)
-        if found := _path_back(goal, dependency, declared, [*path, dependency], visited):
-            return found
-    return []
+def _path(start: Key, end: Key, came_from: Mapping[Key, Key]) -> list[Key]:
+    steps = [end]
+    while steps[-1] != start:
+        steps.append(came_from[steps[-1]])
+    return steps[::-1]

@@ -19,12 +19,16 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "s
         path = f"{prefix}.{name}"
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from differences(before, after, path)
+        elif path == "spec.env":
+            yield _env_difference(before or (), after or ())
         else:
-            yield f"{path} changed {_shown(path, before)} → {_shown(path, after)}"
+            yield f"{path} changed {_shown(before)} → {_shown(after)}"
 
 
 def cause_of_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The differences as one cause: at most three, then how many more."""
+    """The differences as one cause: at most three, then how many more. Another isolation explains all the others."""
+    if old.get("isolation") != new.get("isolation"):
+        old, new = {"isolation": old.get("isolation")}, {"isolation": new.get("isolation")}
     found = list(differences(old, new))
     if not found:
         return "made by another version of sandkeeper"
@@ -32,9 +36,15 @@ def cause_of_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(found[:_MOST]) + more
 
 
-def _shown(path: str, value: Any) -> str:
-    # Environment values are often secrets said in the clear: a plan names the variables, never their values.
-    if path == "spec.env":
-        return "[" + ", ".join(str(entry["name"]) for entry in value or ()) + "]"
+def _env_difference(old: Any, new: Any) -> str:
+    # Values of variables are often secrets said in the clear: a plan names the variables, never their values.
+    before, after = ({entry["name"]: entry for entry in entries} for entries in (old, new))
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return f"spec.env changed {', '.join(names) or 'its order'}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

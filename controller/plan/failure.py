@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from controller.model.errors import (
     CannotRunError,
-    DiskFullError,
     EngineTimeoutError,
     EngineUnavailableError,
-    ImageUnavailableError,
+    InstanceNotFoundError,
+    RuntimeFailure,
     SandkeeperError,
 )
-from controller.model.observed import InstanceState
+from controller.model.observed import InstanceState, Observed
+from controller.model.operation import Verb
 from controller.model.record import Record
-from controller.plan.exits import failed
+from controller.model.spec import Desired
+from controller.plan.cast import cast_of
+from controller.plan.exits import REPLACE_FAILED, failed
+from controller.plan.reach import within_reach
 from controller.plan.view import View
 
-_TRIED_AGAIN = (EngineUnavailableError, EngineTimeoutError, DiskFullError, ImageUnavailableError)
+_TRIED_AGAIN: Final = (EngineTimeoutError, InstanceNotFoundError)
 
 
 def after_failure(view: View, error: SandkeeperError) -> Record:
-    """The record after an operation failed. Unchanged where it is simply tried again with backoff."""
-    record, desired = view.record, view.desired
-    if desired is None:
+    """The record after an operation failed. Unchanged where it is simply tried again with backoff.
+
+    `view` is what the failed plan was made from, with the record saved before its operations.
+    """
+    record = view.record
+    if view.desired is None or not isinstance(error, RuntimeFailure) or isinstance(error, EngineUnavailableError):
         return record
-    if _is_replacing(view, desired.spec_hash) and not isinstance(error, _TRIED_AGAIN):
-        return failed(record, desired.spec_hash, "ReplaceFailed", str(error))
+    desired = within_reach(view, view.desired)
+    if record.failed_hash == desired.spec_hash:
+        return record
+    predecessor = cast_of(view, desired).predecessor
+    if predecessor and (_is_final(error) or _is_late(view, desired, predecessor)):
+        return failed(record, desired.spec_hash, REPLACE_FAILED, str(error))
     if isinstance(error, CannotRunError):
         return failed(record, desired.spec_hash, error.reason, str(error))
     return record
 
 
-def _is_replacing(view: View, spec_hash: str) -> bool:
-    """True where what was observed before the failure has to make room for what is wanted."""
-    return any(seen.owner.spec_hash != spec_hash and seen.state is not InstanceState.REMOVING for seen in view.observed)
+def _is_final(error: RuntimeFailure) -> bool:
+    """True where a new one could not be made or started by its own fault."""
+    making = error.operation in (Verb.CREATE, Verb.START) and not isinstance(error, _TRIED_AGAIN)
+    return making or isinstance(error, CannotRunError)
+
+
+def _is_late(view: View, desired: Desired, predecessor: Observed) -> bool:
+    """True where the old one has made room for longer than the new one may take to become Ready."""
+    if view.record.replacing is None or predecessor.state is InstanceState.RUNNING:
+        return False
+    return view.now - view.record.replacing.since > desired.spec.lifecycle.startup_deadline

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
-from controller.model.hold import HoldType
+from controller.model.hold import Hold, HoldType
 from controller.model.observed import Capabilities, Observed
 from controller.model.operation import Operation, Verb
 from controller.model.quantity import format_cpu, format_memory
@@ -13,60 +14,80 @@ from controller.model.record import Record
 from controller.model.spec import Desired, Limits
 from controller.plan.view import View
 
-_UPDATED_IN_PLACE = ("memory", "cpu", "pids")
+_UPDATED_IN_PLACE: Final = ("memory", "cpu", "pids")
 
 
 def limits_in_force(view: View, desired: Desired, able: Capabilities) -> Limits:
     """The spec's limits, lowered by a Throttled hold and by the machine's own size."""
-    limits = desired.spec.limits
-    if limits.cpu is not None and able.max_cpu:
-        limits = replace(limits, cpu=min(limits.cpu, able.max_cpu))
-    for hold in view.holds:
-        if hold.type is HoldType.THROTTLED and hold.value is not None:
-            limits = replace(limits, cpu=min(hold.value, limits.cpu or hold.value))
-    return limits
+    return lowered(desired.spec.limits, able.max_cpu, throttled_to(view.holds))
+
+
+def lowered(limits: Limits, max_cpu: int, throttle: int | None) -> Limits:
+    """Limits with cpu lowered to the machine's (thousandths of a core; 0: unknown) and to a throttle's."""
+    bounds = [bound for bound in (limits.cpu, throttle) if bound is not None]
+    if bounds and max_cpu:
+        bounds.append(max_cpu)
+    return replace(limits, cpu=min(bounds, default=None))
+
+
+def throttled_to(holds: Sequence[Hold]) -> int | None:
+    """What the Throttled hold lowers cpu to, or None where there is none."""
+    return next((hold.value for hold in holds if hold.type is HoldType.THROTTLED), None)
+
+
+def in_force(view: View, record: Record, desired: Desired) -> Record:
+    """The record once the wanted limits are in force."""
+    return replace(record, applied=desired.spec.limits, throttled_to=throttled_to(view.holds))
 
 
 def update_of(view: View, desired: Desired, seen: Observed, able: Capabilities) -> Operation | None:
     """The update in place that puts the wanted limits in force, or None where they are."""
-    wanted = limits_in_force(view, desired, able)
-    differing = [name for name in _UPDATED_IN_PLACE if name in able.updatable and _differs(name, wanted, seen.limits)]
+    wanted = _reachable(limits_in_force(view, desired, able), seen, able)
+    last = _last_in_force(view.record, seen, able)
+    differing = [
+        name
+        for name in _UPDATED_IN_PLACE
+        if name in able.updatable and getattr(wanted, name) not in (None, getattr(seen.limits, name))
+    ]
     if not differing:
         return None
-    drifted = [name for name in differing if _is_drift(name, view.record, wanted)]
+    drifted = [name for name in differing if last is not None and getattr(last, name) == getattr(wanted, name)]
     return Operation(
         Verb.UPDATE,
         view.key,
         seen.runtime,
-        "; ".join(_causes(view, differing, wanted, seen.limits)),
+        "; ".join(_cause(view, name, name in drifted, (seen.limits, wanted)) for name in differing),
         target=seen.id,
         limits=wanted,
         field=drifted[0] if drifted else "",
     )
 
 
-def _differs(name: str, wanted: Limits, live: Limits) -> bool:
-    value: int | None = getattr(wanted, name)
-    return value is not None and value != getattr(live, name)
+def _reachable(wanted: Limits, seen: Observed, able: Capabilities) -> Limits:
+    """A cpu limit cannot be taken off in place: where one has to go, all of the machine is the same."""
+    if wanted.cpu is None and seen.limits.cpu is not None and able.max_cpu:
+        return replace(wanted, cpu=able.max_cpu)
+    return wanted
 
 
-def _is_drift(name: str, record: Record, wanted: Limits) -> bool:
-    return record.applied is not None and getattr(record.applied, name) == getattr(wanted, name)
+def _last_in_force(record: Record, seen: Observed, able: Capabilities) -> Limits | None:
+    if record.applied is None:
+        return None
+    return _reachable(lowered(record.applied, able.max_cpu, record.throttled_to), seen, able)
 
 
-def _causes(view: View, differing: list[str], wanted: Limits, live: Limits) -> Iterator[str]:
-    for name in differing:
-        was, will = format_limit(name, getattr(live, name)), format_limit(name, getattr(wanted, name))
-        if _is_drift(name, view.record, wanted):
-            yield f"{name} limit was changed from outside to {was}, {will} is wanted"
-        elif name == "cpu" and (throttle := _throttle_cause(view)):
-            yield f"{throttle}: cpu {was} → {will}"
-        else:
-            yield f"spec.resources.limits.{name} changed {was} → {will}"
+def _cause(view: View, name: str, is_drift: bool, change: tuple[Limits, Limits]) -> str:
+    was, will = (format_limit(name, getattr(limits, name)) for limits in change)
+    if is_drift:
+        return f"{name} limit was changed from outside to {was}, {will} is wanted"
+    if name == "cpu" and (throttle := _throttle_cause(view)):
+        return f"{throttle}: cpu {was} → {will}"
+    return f"spec.resources.limits.{name} changed {was} → {will}"
 
 
 def _throttle_cause(view: View) -> str:
-    return next((hold.cause for hold in view.holds if hold.type is HoldType.THROTTLED), "")
+    held = next((hold.cause for hold in view.holds if hold.type is HoldType.THROTTLED), "")
+    return held or ("no longer throttled" if view.record.throttled_to is not None else "")
 
 
 def format_limit(name: str, value: int | None) -> str:

@@ -10,6 +10,7 @@ from controller.model.quantity import parse_duration
 from controller.model.record import Intent
 from controller.model.status import Phase
 from controller.plan.cast import UP
+from controller.plan.reach import is_away, may_hold, why_away
 from controller.plan.view import Plan, Verdict, View
 
 _DEFAULT_GRACE = 10.0
@@ -24,9 +25,10 @@ def plan_removal(view: View) -> Plan:
     if view.dependents:
         message = f"waits for its dependents to go: {', '.join(view.dependents)}"
         return Plan(record, Verdict(Phase.TERMINATING, False, "WaitingForDependents", message))
-    if record.runtime in view.unseen:
-        message = f"the {record.runtime} runtime does not answer; it is removed as soon as it does"
-        return Plan(record, Verdict(Phase.TERMINATING, False, "EngineDown", message, degraded=("EngineDown", message)))
+    if away := min((runtime for runtime in may_hold(record) if is_away(view, runtime)), default=""):
+        reason, why = why_away(view, away)
+        message = f"{why}; it is removed as soon as the {away} runtime answers"
+        return Plan(record, Verdict(Phase.TERMINATING, False, reason, message, degraded=(reason, message)))
     operations = (
         *removals(view, _grace_of(view), cause),
         Operation(Verb.TRASH, view.key, record.runtime, cause, uid=record.uid),

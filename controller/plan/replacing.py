@@ -7,109 +7,93 @@ goes on as it was. There are never two unfrozen instances of one sandbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from controller.model.identity import Owner
 from controller.model.observed import InstanceState, Observed
-from controller.model.operation import Operation, Verb
-from controller.model.record import Intent
+from controller.model.record import Record
 from controller.model.spec import Desired
 from controller.model.status import Phase
-from controller.plan.cast import RUNTIME_OF, Cast
-from controller.plan.difference import cause_of_change
-from controller.plan.exits import failed
-from controller.plan.view import Notice, Plan, Verdict, View
-
-KeepRunning = Callable[[View, Desired, Observed], Plan]
-
-
-def plan_replacement(view: View, desired: Desired, cast: Cast) -> Plan:
-    """Begin: have everything the new one needs, quiet the old one, create and start the new one."""
-    runtime, record = RUNTIME_OF[desired.spec.isolation], view.record
-    newest = cast.stale[0]
-    cause = _cause(view, newest, desired)
-    owner = Owner(view.instance, view.key, record.uid, record.generation, desired.spec_hash, cast.free_slot())
-    surplus = [_remove(view, seen, "an instance too many") for seen in cast.stale[1:]]
-    operations = [
-        Operation(Verb.PREPARE, view.key, runtime, cause, desired=desired),
-        *surplus,
-        *(quieted for seen in cast.stale[:1] if (quieted := _quiet(view, seen, desired, cause))),
-        Operation(Verb.CREATE, view.key, runtime, cause, desired=desired, owner=owner),
-        Operation(Verb.START, view.key, runtime, cause),
-    ]
-    begun = replace(record, ending=Intent("replace", cause))
-    return Plan(
-        begun,
-        Verdict(Phase.CREATING, False, "Replacing", cause),
-        tuple(operations),
-        after=replace(begun, runtime=runtime, ending=None, applied=None),
-        notices=(Notice("Replacing", cause),),
-    )
+from controller.plan.cast import UP, Cast
+from controller.plan.creation import plan_creation, quieting, removals_of, replacement_of
+from controller.plan.exits import REPLACE_FAILED, forgiven, was_ready
+from controller.plan.running import crash_loop, keep_running
+from controller.plan.view import Plan, Verdict, View
 
 
-def plan_succession(view: View, cast: Cast, plan: Plan) -> Plan:
-    """The new one is Ready: remove the old."""
-    removals = tuple(_remove(view, seen, "its replacement is Ready") for seen in cast.stale)
-    return replace(plan, operations=(*plan.operations, *removals))
+def plan_running(view: View, desired: Desired, cast: Cast) -> Plan:
+    """What brings a sandbox to Running and Ready, or nothing where it is."""
+    if cast.failed and (cast.predecessor or view.record.failure_reason != REPLACE_FAILED):
+        return _plan_failed(view, desired, cast)
+    if cast.failed:
+        # What it should have replaced is gone as well: nothing is lost by another attempt.
+        view = replace(view, record=forgiven(view.record))
+    if waiting := _plan_waiting(view, cast):
+        return waiting
+    if cast.current is not None:
+        return _plan_succession(view, desired, cast, cast.current)
+    if not cast.others and view.record.restart_after > view.now:
+        return crash_loop(view.record)
+    return plan_creation(view, desired, cast)
 
 
-def plan_rollback(view: View, desired: Desired, cast: Cast, failure: str) -> Plan:
-    """The new one failed: remove it; the next pass lets the old one go on."""
-    operations = (_remove(view, cast.current, failure),) if cast.current else ()
-    record = failed(view.record, desired.spec_hash, "ReplaceFailed", failure)
-    return Plan(
-        replace(record, ending=Intent("replace", failure)),
-        Verdict(Phase.CREATING, False, "ReplaceFailed", failure),
-        operations,
-        after=replace(record, ending=None, frozen=True, restart_after=0.0),
-        requeue_at=view.now,
-        notices=(Notice("ReplaceFailed", failure, warning=True),),
-    )
-
-
-def plan_failed(view: View, desired: Desired, cast: Cast, keep_running: KeepRunning) -> Plan:
-    """A spec that failed waits for an edit; its predecessor goes on where there is one."""
-    record = view.record
-    if cast.predecessor is None or record.failure_reason != "ReplaceFailed":
-        removal = tuple(_remove(view, seen, record.failure) for seen in cast.stale)
-        return Plan(record, Verdict(Phase.FAILED, False, record.failure_reason, record.failure), removal)
-    before = _as_it_was(desired, cast.predecessor)
-    plan = keep_running(view, before, cast.predecessor)
-    message = f"{record.failure}; the previous version goes on until the manifest is edited"
-    return replace(plan, verdict=replace(plan.verdict, degraded=("ReplaceFailed", message)))
-
-
-def _as_it_was(desired: Desired, seen: Observed) -> Desired:
-    """The predecessor's own wishes: its limits stay as they are."""
-    limits = replace(desired.spec.limits, memory=seen.limits.memory, cpu=seen.limits.cpu, pids=seen.limits.pids)
-    return replace(desired, spec=replace(desired.spec, limits=limits), spec_hash=seen.owner.spec_hash)
-
-
-def _cause(view: View, seen: Observed, desired: Desired) -> str:
-    if seen.owner.uid != view.record.uid:
-        return "its workspace was restored"
-    if view.desired is not None and view.desired is not desired:
-        return "no engine: spec.fallback is directory"
-    return cause_of_change(seen.template, desired.template)
-
-
-def _quiet(view: View, seen: Observed, desired: Desired, cause: str) -> Operation | None:
-    if seen.state is not InstanceState.RUNNING and not (
-        seen.state is InstanceState.PAUSED and _shares_port(seen.template, desired)
-    ):
+def _plan_waiting(view: View, cast: Cast) -> Plan | None:
+    """Nothing is started before its dependencies are Ready; what was begun is brought to its end."""
+    if not view.waiting_for and not view.cycle:
         return None
-    able = view.capabilities.get(seen.runtime)
-    freeze = able is not None and able.freeze and not _shares_port(seen.template, desired)
-    grace = desired.spec.lifecycle.stop_grace_period
-    return Operation(Verb.PAUSE if freeze else Verb.STOP, view.key, seen.runtime, cause, target=seen.id, grace=grace)
+    old = cast.predecessor
+    if (cast.current and cast.current.state in UP) or (old and old.state is not InstanceState.RUNNING):
+        return None
+    phase = Phase.RUNNING if old else Phase.PENDING
+    if view.cycle:
+        return Plan(view.record, Verdict(phase, False, "DependencyCycle", view.cycle))
+    message = f"waits until Ready: {', '.join(view.waiting_for)}"
+    return Plan(view.record, Verdict(phase, False, "WaitingForDependencies", message))
 
 
-def _shares_port(template: Mapping[str, Any], desired: Desired) -> bool:
-    published = {port["hostPort"] for port in (template.get("network") or {}).get("ports", ())}
-    return any(port.host_port in published for port in desired.spec.network.ports)
+def _plan_succession(view: View, desired: Desired, cast: Cast, current: Observed) -> Plan:
+    """Bring the new one to Ready beside a quieted predecessor, then remove that."""
+    plan = keep_running(view, desired, current)
+    if not cast.others:
+        return plan
+    surplus = tuple(removals_of(view, cast.surplus, "an instance too many"))
+    old = cast.predecessor
+    if old is None:
+        return replace(plan, operations=(*surplus, *plan.operations))
+    if plan.verdict.ready or was_ready(current):
+        removal = removals_of(view, (old,), "its replacement is Ready")
+        return replace(plan, operations=(*surplus, *removal, *plan.operations))
+    quiet = quieting(view, desired, cast, "its replacement is under way")
+    before = replace(view.record, replacing=replacement_of(view, old))
+    return replace(
+        plan,
+        record=_unproven(plan.record, before),
+        after=plan.after and _unproven(plan.after, before),
+        operations=(*surplus, *quiet, *plan.operations),
+    )
 
 
-def _remove(view: View, seen: Observed, cause: str) -> Operation:
-    return Operation(Verb.REMOVE, view.key, seen.runtime, cause, target=seen.id)
+def _unproven(record: Record, before: Record) -> Record:
+    """What was in force on the old one is remembered until it is certain that it will not go on."""
+    return replace(record, replacing=before.replacing, applied=before.applied, throttled_to=before.throttled_to)
+
+
+def _plan_failed(view: View, desired: Desired, cast: Cast) -> Plan:
+    """A spec that failed waits for an edit; its predecessor goes on where there is one, once the new one is gone."""
+    record, old = view.record, cast.predecessor
+    if old is None:
+        removal = tuple(removals_of(view, cast.surplus, record.failure))
+        return Plan(record, Verdict(Phase.FAILED, False, record.failure_reason, record.failure), removal)
+    doomed = (*((cast.current,) if cast.current else ()), *cast.surplus)
+    if doomed:
+        verdict = Verdict(Phase.CREATING, False, REPLACE_FAILED, record.failure)
+        return Plan(record, verdict, tuple(removals_of(view, doomed, record.failure)))
+    plan = keep_running(view, _as_it_was(view, desired, old), old)
+    message = f"{record.failure}; the previous version goes on until the manifest is edited"
+    return replace(plan, verdict=replace(plan.verdict, degraded=(REPLACE_FAILED, message)))
+
+
+def _as_it_was(view: View, desired: Desired, seen: Observed) -> Desired:
+    """The predecessor's own wishes: its limits stay as they were."""
+    before = view.record.applied or seen.limits
+    limits = replace(desired.spec.limits, memory=before.memory, cpu=before.cpu, pids=before.pids)
+    return replace(desired, spec=replace(desired.spec, limits=limits), spec_hash=seen.owner.spec_hash)

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.model.observed import InstanceState
-from controller.model.operation import Operation, Verb
-from controller.model.record import Intent
+from controller.model.observed import InstanceState, Observed
+from controller.model.record import Record
 from controller.model.spec import Desired, Lifecycle
 from controller.model.status import Phase
-from controller.plan.cast import RUNTIME_OF, UP, Cast, cast_of
-from controller.plan.exits import account, unaccounted
-from controller.plan.removal import plan_removal, removals
-from controller.plan.running import plan_running
-from controller.plan.target import Goal, Target, expires_at, target_of
-from controller.plan.view import Plan, Verdict, View
+from controller.plan.cast import UP, Cast, cast_of
+from controller.plan.exits import (
+    REPLACE_FAILED,
+    RESTART,
+    account,
+    failed,
+    failed_to_replace,
+    forgiven,
+    noted,
+    unaccounted,
+)
+from controller.plan.reach import away_of, is_away, why_away, within_reach
+from controller.plan.removal import plan_removal
+from controller.plan.replacing import plan_running
+from controller.plan.resting import plan_resting, verdict_down
+from controller.plan.target import Goal, expires_at, target_of
+from controller.plan.view import Notice, Plan, Verdict, View
 
 
 def plan_sandbox(view: View) -> Plan:
@@ -28,68 +38,110 @@ def plan_sandbox(view: View) -> Plan:
         return Plan(view.record, Verdict(Phase.RUNNING, False, "ManifestUnknown", message))
     if view.desired is None:
         return plan_removal(view)
+    desired = within_reach(view, view.desired)
+    view = replace(view, record=_without_gone_predecessor(view))
+    plan = _plan_within_reach(view, desired)
+    if desired is not view.desired:
+        plan = _degraded_by_fallback(plan, desired)
     if view.cycle:
         refusal = ("DependencyCycle", f"{view.cycle}; remove one of these dependsOn")
-        return Plan(view.record, Verdict(Phase.PENDING, False, *refusal, accepted=refusal))
-    desired = _within_reach(view, view.desired)
-    if waiting := _waiting_for_engine(view, desired):
-        return waiting
-    return _with_expiry(view, desired.spec.lifecycle, _plan_declared(view, desired))
+        plan = replace(plan, verdict=replace(plan.verdict, accepted=refusal))
+    return _with_expiry(view, desired.spec.lifecycle, plan)
+
+
+def plan_ahead(view: View) -> Plan:
+    """The next plan that has operations or is at rest: what a dry run shows, without the accounting before it."""
+    plan = plan_sandbox(view)
+    while not plan.operations and plan.requeue_at is not None and plan.requeue_at <= view.now:
+        view = replace(view, record=plan.record, intent=None if plan.consumed else view.intent)
+        plan = plan_sandbox(view)
+    return plan
+
+
+def _plan_within_reach(view: View, desired: Desired) -> Plan:
+    cast = cast_of(view, desired)
+    if away := away_of(view, desired, has_current=cast.current is not None):
+        return _plan_waiting_for_engine(view, desired, away)
+    return _plan_declared(view, desired)
 
 
 def _plan_declared(view: View, desired: Desired) -> Plan:
     cast = cast_of(view, desired)
-    acting = cast.current or cast.predecessor
-    if acting and unaccounted(view.record, acting):
-        record = account(view.record, acting, desired.spec, view.now)
-        return Plan(record, Verdict(Phase.PENDING, False, "Ended"), requeue_at=view.now, ended=acting)
-    if view.intent is not None and (acting is None or acting.state not in UP):
-        return _plan_intent_at_rest(view, view.intent)
+    if ended := _ended(view.record, cast):
+        return _plan_accounting(view, desired, cast, ended)
+    if view.intent is not None:
+        return _plan_with_intent(view, desired, cast)
     target = target_of(view, desired.spec.lifecycle)
-    match target.goal:
-        case Goal.GONE:
-            return _plan_gone(view, desired, target)
-        case Goal.DOWN:
-            return _plan_down(view, desired, cast, target)
-        case Goal.FROZEN:
-            return _plan_frozen(view, desired, cast, target)
-        case Goal.RUN:
-            return plan_running(view, desired, cast)
+    if target.goal is Goal.RUN:
+        return plan_running(view, desired, cast)
+    return plan_resting(view, desired, cast, target)
 
 
-def _plan_intent_at_rest(view: View, intent: Intent) -> Plan:
-    """Nothing runs that could be killed or stopped: a restart asked for ends every wait instead."""
-    if intent.verb != "restart":
-        return Plan(view.record, Verdict(Phase.PENDING, False, "Ended"), requeue_at=view.now, consumed=True)
-    record = replace(view.record, finished="", failed_hash="", failure="", failure_reason="", restart_after=0.0)
-    verdict = Verdict(Phase.CREATING, False, "Restarting", intent.cause)
-    return Plan(record, verdict, requeue_at=view.now, consumed=True)
+def _ended(record: Record, cast: Cast) -> Observed | None:
+    """An instance whose end is to be accounted for, one at a time."""
+    quieted = record.replacing.predecessor if record.replacing else ""
+    relics = [seen for seen in cast.others[:1] if seen.id != quieted]
+    candidates = (cast.acting, *(relics if cast.acting is None else ()))
+    return next((seen for seen in candidates if seen is not None and unaccounted(record, seen)), None)
 
 
-def _within_reach(view: View, desired: Desired) -> Desired:
-    """The desired sandbox, or its fallback where its engine is away and no container of it can be alive."""
-    runtime = RUNTIME_OF[desired.spec.isolation]
-    if desired.fallback is None or view.record.runtime == runtime or not _is_away(view, runtime):
-        return desired
-    return desired.fallback
+def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) -> Plan:
+    """The record after an end, and the verdict that follows from it; the next pass acts on it."""
+    notices: tuple[Notice, ...] = ()
+    if ended is not cast.acting:
+        record = noted(view.record, ended)
+    elif ended is cast.current and cast.predecessor and failed_to_replace(view.record, ended, desired.spec):
+        record = noted(view.record, ended)
+        why = account(view.record, ended, desired.spec, view.now).failure
+        failure = f"the new one ended: {why or (record.last_termination.cause if record.last_termination else '')}"
+        record = failed(record, desired.spec_hash, REPLACE_FAILED, failure)
+        notices = (Notice(REPLACE_FAILED, failure, warning=True),)
+    else:
+        record = account(view.record, ended, desired.spec, view.now)
+    following = _plan_declared(replace(view, record=record), desired)
+    return Plan(record, following.verdict, requeue_at=view.now, ended=ended, notices=notices)
 
 
-def _is_away(view: View, runtime: str) -> bool:
-    able = view.capabilities.get(runtime)
-    return able is None or not able.available or runtime in view.unseen
+def _plan_with_intent(view: View, desired: Desired, cast: Cast) -> Plan:
+    """Carry out what was asked for. Nothing runs that could be killed or stopped: a restart ends every wait instead."""
+    intent, acting = view.intent, cast.acting
+    is_up = acting is not None and acting.state in UP
+    is_restart = intent is not None and intent.verb == RESTART
+    if is_restart and (cast.failed or not is_up):
+        view = replace(view, record=forgiven(view.record), intent=None)
+        return replace(_plan_declared(view, desired), consumed=True)
+    target = target_of(view, desired.spec.lifecycle)
+    if target.goal is not Goal.RUN:
+        return replace(plan_resting(view, desired, cast, target), consumed=True)
+    view = view if is_up else replace(view, intent=None)
+    return replace(plan_running(view, desired, cast), consumed=True)
 
 
-def _waiting_for_engine(view: View, desired: Desired) -> Plan | None:
-    """A plan that waits, where the engine is away that is needed or that may still run the last instance."""
-    needed = {RUNTIME_OF[desired.spec.isolation], view.record.runtime} - {""}
-    away = sorted(runtime for runtime in needed if _is_away(view, runtime))
-    if not away:
-        return None
-    able = view.capabilities.get(away[0])
-    reason = (able.reason if able else "") or "EngineDown"
-    message = (able.message if able else "") or f"the {away[0]} runtime does not answer"
-    phase = Phase.RUNNING if view.record.ready_once else Phase.PENDING
-    return Plan(view.record, Verdict(phase, False, reason, message, degraded=(reason, message)))
+def _without_gone_predecessor(view: View) -> Record:
+    """The record without a replacement whose predecessor is certainly gone."""
+    replacing = view.record.replacing
+    if replacing is None or is_away(view, replacing.runtime):
+        return view.record
+    if any(seen.id == replacing.predecessor and seen.state is not InstanceState.REMOVING for seen in view.observed):
+        return view.record
+    return replace(view.record, replacing=None)
+
+
+def _plan_waiting_for_engine(view: View, desired: Desired, away: str) -> Plan:
+    reason, message = why_away(view, away)
+    record = view.record
+    if record.finished:
+        verdict = verdict_down(target_of(view, desired.spec.lifecycle), at_rest=True)
+        return Plan(record, replace(verdict, degraded=(reason, message)))
+    phase = Phase.RUNNING if record.ready_once else Phase.PENDING
+    return Plan(record, Verdict(phase, False, reason, message, degraded=(reason, message)))
+
+
+def _degraded_by_fallback(plan: Plan, desired: Desired) -> Plan:
+    if plan.verdict.degraded or plan.verdict.phase is not Phase.RUNNING:
+        return plan
+    message = f"no engine: runs as a {desired.spec.isolation} sandbox until there is one"
+    return replace(plan, verdict=replace(plan.verdict, degraded=("Fallback", message)))
 
 
 def _with_expiry(view: View, lifecycle: Lifecycle, plan: Plan) -> Plan:
@@ -97,67 +149,3 @@ def _with_expiry(view: View, lifecycle: Lifecycle, plan: Plan) -> Plan:
     if end is None or end <= view.now:
         return plan
     return replace(plan, requeue_at=end if plan.requeue_at is None else min(end, plan.requeue_at))
-
-
-def _plan_gone(view: View, desired: Desired, target: Target) -> Plan:
-    grace = desired.spec.lifecycle.stop_grace_period
-    cause = f"{target.reason}: {target.message}"
-    operations = removals(view, grace, cause)
-    erase = target.erase and not view.record.erased
-    if erase:
-        runtime = RUNTIME_OF[desired.spec.isolation]
-        operations = (*operations, Operation(Verb.ERASE, view.key, runtime, cause, uid=view.record.uid))
-    record = replace(view.record, ending=Intent("remove", cause)) if operations else view.record
-    phase = Phase.SUCCEEDED if target.finished else Phase.SUSPENDED
-    finished = target.reason if target.finished else ""
-    return Plan(
-        record,
-        Verdict(phase, False, target.reason, target.message, finished=finished),
-        operations,
-        after=replace(record, ending=None, runtime="", instance_id="", erased=record.erased or erase),
-    )
-
-
-def _plan_down(view: View, desired: Desired, cast: Cast, target: Target) -> Plan:
-    cause = f"{target.reason}: {target.message}"
-    grace = desired.spec.lifecycle.stop_grace_period
-    instances = (*((cast.current,) if cast.current else ()), *cast.stale)
-    operations = [
-        Operation(Verb.STOP, view.key, seen.runtime, cause, target=seen.id, grace=grace)
-        for seen in instances
-        if seen.state in UP and (seen.has_process or not target.finished)
-    ]
-    if target.finished and cast.current:
-        operations += [
-            Operation(Verb.REMOVE, view.key, seen.runtime, "its replacement has ended", target=seen.id)
-            for seen in cast.stale
-        ]
-    record = replace(view.record, ending=Intent("stop", cause)) if operations else view.record
-    return Plan(record, _verdict_down(target), tuple(operations))
-
-
-def _verdict_down(target: Target) -> Verdict:
-    if target.finished:
-        phase = Phase.SUCCEEDED if target.reason == "Succeeded" else Phase.FAILED
-        return Verdict(phase, False, target.reason, target.message, finished=target.reason)
-    if target.reason == "Suspended":
-        return Verdict(Phase.SUSPENDED, False, target.reason, target.message, suspended=True)
-    return Verdict(Phase.FAILED, False, target.reason, target.message)
-
-
-def _plan_frozen(view: View, desired: Desired, cast: Cast, target: Target) -> Plan:
-    grace = desired.spec.lifecycle.stop_grace_period
-    operations = []
-    for seen in (*((cast.current,) if cast.current else ()), *cast.stale):
-        if seen.state is not InstanceState.RUNNING:
-            continue
-        able = view.capabilities.get(seen.runtime)
-        verb = Verb.PAUSE if able and able.freeze else Verb.STOP
-        operations.append(
-            Operation(verb, view.key, seen.runtime, f"{target.reason}: {target.message}", target=seen.id, grace=grace)
-        )
-    stopping = any(operation.verb is Verb.STOP for operation in operations)
-    ending = Intent("stop", target.reason) if stopping else view.record.ending
-    record = replace(view.record, frozen=True, ending=ending) if operations else view.record
-    verdict = Verdict(Phase.SUSPENDED, False, target.reason, target.message, suspended=True)
-    return Plan(record, verdict, tuple(operations))

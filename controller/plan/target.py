@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from controller.model.hold import Hold, HoldType
 from controller.model.record import Record
 from controller.model.spec import Lifecycle, OperatingMode, ShutdownPolicy, SuspendMode
 from controller.plan.view import View
+
+LIMIT_EXCEEDED: Final = "LimitExceeded"
 
 
 class Goal(Enum):
@@ -30,6 +33,11 @@ class Target:
     finished: bool = False
     erase: bool = False
 
+    @property
+    def cause(self) -> str:
+        """The cause of an end that this target asks for: a limit's name comes first."""
+        return self.message if self.reason == LIMIT_EXCEEDED else f"{self.reason}: {self.message}"
+
 
 def target_of(view: View, lifecycle: Lifecycle) -> Target:
     """The target of a declared sandbox; the strongest wish wins: gone, ended, stopped, suspended, paused, running."""
@@ -42,7 +50,7 @@ def target_of(view: View, lifecycle: Lifecycle) -> Target:
     if view.record.finished:
         return Target(Goal.DOWN, view.record.finished, _end_text(view.record), finished=True)
     if stopped := holds.get(HoldType.STOPPED):
-        return Target(Goal.DOWN, "LimitExceeded", stopped.cause)
+        return Target(Goal.DOWN, LIMIT_EXCEEDED, stopped.cause)
     return _suspended(lifecycle, holds) or Target(Goal.RUN)
 
 

@@ -97,7 +97,7 @@ def test_disk_over_its_limit_stops_the_sandbox_until_an_edit(harness: Harness) -
     assert harness.condition("web", ConditionType.READY) == ("False", "LimitExceeded")
     last = harness.entry("web").record.last_termination
     assert last is not None
-    assert last.cause.startswith("LimitExceeded: disk")
+    assert last.cause == "disk: 2Gi of 1Gi, over the limit"
     harness.declare(document("web", resources={"limits": {"disk": "4Gi"}}))
     harness.advance(2)
     assert harness.condition("web", ConditionType.READY)[0] == "True"
