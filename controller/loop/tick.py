@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from controller.model.errors import SandkeeperError
 from controller.model.identity import Key
 from controller.model.observed import Observed, Usage
-from controller.report.protocol import SandboxView
 from controller.runtime.protocol import Runtime
 
 from .enforcer import Enforcer, Measured
-from .survey import views_of
 from .world import Entry, World
 
 log = structlog.get_logger(__name__)
@@ -27,7 +25,7 @@ class Tick:
         world: World,
         runtimes: Mapping[str, Runtime],
         enforcer: Enforcer,
-        publish: Callable[[Sequence[SandboxView]], None],
+        publish: Callable[[Mapping[Key, Usage]], None],
     ) -> None:
         self._world = world
         self._runtimes = runtimes
@@ -39,9 +37,10 @@ class Tick:
         running = {key: entry for key, entry in self._world.entries().items() if entry.running}
         usages = self._measure(running)
         measured = list(self._matched(running, usages))
-        self._world.measured({one.key: one.usage for one in measured})
+        by_key = {one.key: one.usage for one in measured}
+        self._world.measured(by_key)
         self._enforcer.enforce(measured, {name: runtime.capabilities() for name, runtime in self._runtimes.items()})
-        self._publish(views_of(self._world))
+        self._publish(by_key)
 
     def _measure(self, running: Mapping[Key, Entry]) -> Mapping[str, Usage]:
         by_runtime: dict[str, list[Observed]] = {}

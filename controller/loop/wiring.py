@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.model.clock import Clock
+from controller.model.identity import Key
 from controller.model.manifest import Document
+from controller.model.observed import Usage
 from controller.model.spec import Desired
-from controller.report.protocol import HoldStore, Recorder, SandboxView, StateStore
+from controller.report.protocol import HoldStore, Recorder, StateStore
 from controller.runtime.protocol import Runtime, Workspaces
 from controller.source.protocol import ManifestSource
 
@@ -32,13 +34,13 @@ from .workers import Workers
 from .world import World
 
 
-def _ignore(_: Sequence[SandboxView]) -> None:
+def _ignore(_: Mapping[Key, Usage]) -> None:
     """Nobody is told of measurements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What the loop is built on. `publish` is told what every tick leaves; `tick` is in seconds."""
+    """What the loop is built on. `publish` is told each tick's measurements; `tick` is in seconds."""
 
     identity: Identity
     world: World
@@ -50,7 +52,7 @@ class Seams:
     hold_store: HoldStore
     recorder: Recorder
     clock: Clock
-    publish: Callable[[Sequence[SandboxView]], None] = _ignore
+    publish: Callable[[Mapping[Key, Usage]], None] = _ignore
     tick: float = 2.0
     workers: int = 4
     new_uid: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
