@@ -1,0 +1,37 @@
+"""What the Docker runtime is told when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `read` bounds the silence of an ordinary call, `slow` that of create and start.
+
+    `pull_silence` is how long a pull may go without a line of progress: extracting one large layer prints none.
+    """
+
+    connect: float = 2.0
+    read: float = 15.0
+    slow: float = 60.0
+    ping: float = 3.0
+    pull_silence: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class DockerConfig:
+    """`engine` is an address as DOCKER_HOST writes it, or a socket's path; None: found as Docker's own client finds it.
+
+    `bind_prefixes` are the folders below which mounts may lie. `epoch_file` remembers engine restarts over restarts of
+    the daemon; None: only in memory. `pool_size` is how many calls may be under way at once without reconnecting.
+    """
+
+    instance: str
+    engine: str | None = None
+    bind_prefixes: tuple[str, ...] = ()
+    epoch_file: Path | None = None
+    pool_size: int = 16
+    ping_interval: float = 15.0
+    timeouts: Timeouts = field(default_factory=Timeouts)

@@ -1,0 +1,89 @@
+"""Making a container: everything that it needs looked at first, then one call."""
+
+from __future__ import annotations
+
+from controller.model.errors import ConflictError, InstanceNotFoundError, NotOwnedError, RuntimeFailure, StateError
+from controller.model.identity import LABEL_INSTANCE, Owner, instance_name
+from controller.model.spec import Desired, SandboxSpec
+from controller.runtime.docker.binds import checked_binds
+from controller.runtime.docker.client import EngineClient, quoted
+from controller.runtime.docker.config import DockerConfig
+from controller.runtime.docker.health import EngineHealth
+from controller.runtime.docker.networks import Networks
+from controller.runtime.docker.profile import Host, container_body, runtime_of
+from controller.runtime.secrets import Secrets
+from controller.runtime.workspace import WorkspaceFolder
+
+
+class Creator:
+    """Prepares and creates containers of one instance. For any thread."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        config: DockerConfig,
+        health: EngineHealth,
+        workspaces: WorkspaceFolder,
+        networks: Networks,
+    ) -> None:
+        self._client = client
+        self._config = config
+        self._health = health
+        self._workspaces = workspaces
+        self._networks = networks
+
+    def check(self, spec: SandboxSpec, secrets: Secrets) -> None:
+        """Fail now with what a create would fail with, while there is nothing to lose."""
+        runtime_of(spec.runtime_class, self._health.runtimes())
+        checked_binds(spec.filesystem.mounts, self._config.bind_prefixes, self._client.socket)
+        environment_of(spec, secrets)
+
+    def create(self, desired: Desired, owner: Owner, secrets: Secrets) -> str:
+        """Create it under its deterministic name; its id."""
+        spec = desired.spec
+        host = Host(
+            workspace=self._workspace(owner.uid, spec.user),
+            env=environment_of(spec, secrets),
+            mounts=checked_binds(spec.filesystem.mounts, self._config.bind_prefixes, self._client.socket),
+            network=self._networks.name_of(owner.key.namespace),
+            max_cpu=self._health.max_cpu(),
+            runtimes=self._health.runtimes(),
+            default_runtime=self._health.default_runtime(),
+        )
+        name = instance_name(owner.instance, owner.key, owner.slot)
+        body = container_body(desired, owner, host)
+        try:
+            answer = self._client.post(
+                "/containers/create", body, params={"name": name}, read=self._config.timeouts.slow
+            )
+        except ConflictError as exc:
+            raise self._who_is(name, exc) from exc
+        return str(answer["Id"])
+
+    def _workspace(self, uid: str, user: str) -> str:
+        owner_uid, _, owner_gid = user.partition(":")
+        try:
+            return self._workspaces.ensure(uid, int(owner_uid), int(owner_gid or owner_uid))
+        except StateError as exc:
+            raise RuntimeFailure(str(exc)) from exc
+
+    def _who_is(self, name: str, conflict: ConflictError) -> RuntimeFailure:
+        """Whose the container is that has the name already."""
+        try:
+            labels = self._client.get(f"/containers/{quoted(name)}/json")["Config"].get("Labels") or {}
+        except InstanceNotFoundError:
+            return conflict
+        if labels.get(LABEL_INSTANCE) == self._config.instance:
+            return conflict
+        return NotOwnedError(
+            f"a container named {name} is there that is not ours, and is left alone: "
+            f"remove or rename it (docker rename {name} …)"
+        )
+
+
+def environment_of(spec: SandboxSpec, secrets: Secrets) -> tuple[str, ...]:
+    """NAME=value for each variable, secrets filled in. Raises SecretUnavailableError."""
+    return tuple(
+        f"{entry.name}={entry.value or '' if entry.secret is None else secrets.read(entry.secret)}"
+        for entry in spec.env
+    )

@@ -1,0 +1,126 @@
+"""The engine's restarts, remembered, so that an exit seen across one is not taken for the sandbox's own doing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from controller.model.clock import Clock
+from controller.runtime.docker.engine_process import EngineProcess
+
+log = structlog.get_logger(__name__)
+
+# An engine that goes down sends SIGTERM, then SIGKILL; one that comes back kills what outlived it, or writes 255.
+_ENDED_BY_ENGINE: Final = frozenset({137, 143, 255})
+# dockerd's own --shutdown-timeout is 15 s; within it a sandbox that obeys SIGTERM can end with any status.
+_SHUTDOWN_SECONDS: Final = 20.0
+_SLACK_SECONDS: Final = 0.5
+_REMEMBERED: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which the engine was not up all along; epoch seconds.
+
+    From `certain_from` on every end counts as its doing, before that only those by its signals.
+    """
+
+    since: float
+    until: float
+    certain_from: float
+
+    def explains(self, finished_at: float, code: int) -> bool:
+        """Whether an end at that time with that status is the outage's doing."""
+        if not self.since <= finished_at <= self.until:
+            return False
+        return code in _ENDED_BY_ENGINE or finished_at >= self.certain_from
+
+
+class EngineEpochs:
+    """Which engine process was last seen, and when it was another before. Every method is for any thread."""
+
+    def __init__(self, file: Path | None, clock: Clock, identify: Callable[[], EngineProcess | None]) -> None:
+        self._file = file
+        self._clock = clock
+        self._identify = identify
+        self._lock = threading.Lock()
+        self._lost_at: float | None = None
+        self._token, self._seen_at, self._outages = _load(file)
+
+    @property
+    def seen_at(self) -> float:
+        """When the engine was last confirmed to be the one known."""
+        return self._seen_at
+
+    def lost(self) -> None:
+        """The connection to the engine broke just now: its shutdown may begin."""
+        with self._lock:
+            if self._lost_at is None:
+                self._lost_at = self._clock.now()
+
+    def confirm(self) -> bool:
+        """The engine answers: note which it is. True where it is another than before."""
+        try:
+            process = self._identify()
+        except OSError:
+            return False  # gone again: the next answer will tell
+        now = self._clock.now()
+        with self._lock:
+            if process is None and self._token:
+                return False  # it could be told before: look again with the next answer
+            restarted = self._is_another(process)
+            if restarted:
+                self._remember_outage(now, process)
+            if process is not None:
+                self._token = process.token
+            self._seen_at, self._lost_at = now, None
+            self._save()
+        return restarted
+
+    def explains(self, finished_at: float, code: int) -> bool:
+        """Whether a container that ended then with that status was ended by the engine's own going."""
+        if finished_at > self._seen_at:
+            self.confirm()  # it ended after the last look: perhaps with an engine that has come back meanwhile
+        return any(outage.explains(finished_at, code) for outage in self._outages)
+
+    def _is_another(self, process: EngineProcess | None) -> bool:
+        if process is None:
+            return self._lost_at is not None  # it can never be told here: any broken connection may be a restart
+        return bool(self._token) and process.token != self._token
+
+    def _remember_outage(self, now: float, process: EngineProcess | None) -> None:
+        lost_at, started_at = self._lost_at, now if process is None else process.started_at
+        since = self._seen_at if lost_at is None else min(lost_at, started_at)
+        certain = started_at - _SHUTDOWN_SECONDS if lost_at is None else since
+        self._outages = (*self._outages, Outage(since - _SLACK_SECONDS, now, certain - _SLACK_SECONDS))[-_REMEMBERED:]
+        log.warning("engine_restarted", since=since, until=now)
+
+    def _save(self) -> None:
+        if self._file is None:
+            return
+        state = {"token": self._token, "seenAt": self._seen_at, "outages": [asdict(each) for each in self._outages]}
+        partial = self._file.with_suffix(".partial")
+        try:
+            partial.write_text(json.dumps(state))
+            partial.replace(self._file)
+        except OSError as exc:
+            log.warning("engine_epoch_not_saved", file=str(self._file), error=str(exc))
+
+
+def _load(file: Path | None) -> tuple[str, float, tuple[Outage, ...]]:
+    """What the file says; nothing where it says nothing readable: then no exit is explained, and the policy decides."""
+    if file is None or not file.exists():
+        return "", 0.0, ()
+    try:
+        state = json.loads(file.read_text())
+        outages = tuple(Outage(**each) for each in state["outages"])
+        return str(state["token"]), float(state["seenAt"]), outages
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        log.warning("engine_epoch_unreadable", file=str(file), error=str(exc))
+        return "", 0.0, ()

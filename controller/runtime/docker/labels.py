@@ -1,0 +1,74 @@
+"""Whose a container or network is, said in labels and read back from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from controller.model.identity import (
+    LABEL_GENERATION,
+    LABEL_INSTANCE,
+    LABEL_KIND,
+    LABEL_NAME,
+    LABEL_NAMESPACE,
+    LABEL_SLOT,
+    LABEL_SPEC_HASH,
+    LABEL_TEMPLATE,
+    LABEL_UID,
+    SLOTS,
+    Key,
+    Owner,
+)
+
+_KEY_LABELS: Final = (LABEL_KIND, LABEL_NAMESPACE, LABEL_NAME)
+
+
+def labels_of(owner: Owner, template: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of a container. The template names secrets and never holds their values."""
+    return {
+        LABEL_INSTANCE: owner.instance,
+        **dict(zip(_KEY_LABELS, owner.key, strict=True)),
+        LABEL_UID: owner.uid,
+        LABEL_GENERATION: str(owner.generation),
+        LABEL_SPEC_HASH: owner.spec_hash,
+        LABEL_SLOT: owner.slot,
+        LABEL_TEMPLATE: json.dumps(template, separators=(",", ":"), ensure_ascii=False),
+    }
+
+
+def owner_of(labels: Mapping[str, str] | None) -> Owner | None:
+    """The owner that labels name, of whatever instance; None where they are not those of a sandbox."""
+    known = labels or {}
+    key = key_of(known)
+    slot = next((slot for slot in SLOTS if slot == known.get(LABEL_SLOT)), None)
+    if key is None or slot is None or not known.get(LABEL_GENERATION, "").isdecimal():
+        return None
+    return Owner(
+        instance=known.get(LABEL_INSTANCE, ""),
+        key=key,
+        uid=known.get(LABEL_UID, ""),
+        generation=int(known[LABEL_GENERATION]),
+        spec_hash=known.get(LABEL_SPEC_HASH, ""),
+        slot=slot,
+    )
+
+
+def key_of(labels: Mapping[str, str]) -> Key | None:
+    """The key that labels name; an event's attributes hold them too."""
+    parts = [labels.get(name, "") for name in _KEY_LABELS]
+    return Key(*parts) if all(parts) else None
+
+
+def template_of(labels: Mapping[str, str]) -> Mapping[str, Any]:
+    """The template that a container was made from; empty where the label cannot be read."""
+    try:
+        template = json.loads(labels.get(LABEL_TEMPLATE, ""))
+    except ValueError:
+        return {}
+    return template if isinstance(template, dict) else {}
+
+
+def key_filter(instance: str, key: Key) -> list[str]:
+    """The engine's label filter for every container of a key."""
+    return [f"{LABEL_INSTANCE}={instance}", *(f"{name}={part}" for name, part in zip(_KEY_LABELS, key, strict=True))]
