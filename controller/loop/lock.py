@@ -29,7 +29,8 @@ class InstanceLock:
     def acquire(self) -> None:
         """Take it. Raises AlreadyRunningError that names the holder; StateError where the folder cannot be written."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Sandboxes pass through on their way to their workspaces; only we can list what is here.
+            self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise StateError(

@@ -196,9 +196,8 @@ class RunningDaemon:
             return False
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(
-            transport=unix_transport(socket_path(self.state_dir)), base_url="http://sandkeeper", timeout=30
-        )
+        transport = httpx.HTTPTransport(uds=str(socket_path(self.state_dir)))
+        return httpx.Client(transport=transport, base_url="http://localhost", timeout=30)
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "not started"
