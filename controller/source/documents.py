@@ -15,7 +15,7 @@ from controller.source.formats import HOST_PATH, MEMORY, fields_of_format
 from controller.source.host_paths import HostPathRefused, HostPathRules
 from controller.source.kinds import Kind, KindRegistry
 from controller.source.protocol import Admit
-from controller.source.strict_yaml import YamlDocument, read_yaml
+from controller.source.strict_yaml import Place, YamlDocument, read_yaml
 
 DEFAULT_NAMESPACE: Final = "default"
 MAX_FAULTS: Final = 20
@@ -44,11 +44,15 @@ class ManifestText:
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What one file declares. `refused` maps keys that could be read off a refused document to its first fault."""
+    """What one file declares, and where each name stands in it.
+
+    `refused` maps keys that could be read off a refused document to its first fault.
+    """
 
     documents: Mapping[Key, Document] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     refused: Mapping[Key, Fault] = field(default_factory=dict)
+    places: Mapping[Key, Place] = field(default_factory=dict)
 
     @property
     def first_error(self) -> Fault | None:
@@ -61,6 +65,7 @@ def read_documents(source: ManifestText, rules: Rules) -> FileContent:
     parsed = read_yaml(source.text, source.file)
     documents: dict[Key, Document] = {}
     refused: dict[Key, Fault] = {}
+    places: dict[Key, Place] = {}
     faults: list[Fault] = []
     for found in parsed.documents:
         body, problems = _check(found, source, rules)
@@ -71,11 +76,12 @@ def read_documents(source: ManifestText, rules: Rules) -> FileContent:
         faults.extend(problems[:MAX_FAULTS])
         if not errors and key is not None:
             documents[key] = _document(key, body, found, source)
+            places[key] = found.place(("metadata", "name"))
         elif key is not None and key not in documents:
             refused.setdefault(key, errors[0])
     if parsed.broken is not None:
         faults.append(parsed.broken)
-    return FileContent(documents, tuple(faults), refused)
+    return FileContent(documents, tuple(faults), refused, places)
 
 
 def _check(found: YamlDocument, source: ManifestText, rules: Rules) -> tuple[dict[str, Any], list[Fault]]:

@@ -1,0 +1,23 @@
+"""What a folder source is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.source.host_paths import ENGINE_SOCKETS
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """The watched root, what may be mounted from outside it, and how often everything is looked at without an event.
+
+    `engine_sockets` are never mounted. `identity_file` is where the source remembers which folder the root was, so that
+    one replaced while the daemon was down (a volume that was not mounted) is noticed; None: not remembered.
+    """
+
+    root: Path
+    allow_paths: tuple[Path, ...] = ()
+    rescan_interval: float = 15.0
+    engine_sockets: tuple[Path, ...] = ENGINE_SOCKETS
+    identity_file: Path | None = None
