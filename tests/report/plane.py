@@ -73,6 +73,11 @@ class FakePlane:
         self._changed = threading.Condition()
         self._version = 1
 
+    def reset(self, *views: SandboxView) -> None:
+        """Be as new, with these views."""
+        with self._changed:
+            self.__init__(list(views))  # type: ignore[misc] # the simplest way to every field's default
+
     def change(self, *views: SandboxView) -> None:
         """Show other views, and wake who waits."""
         with self._changed:
