@@ -189,8 +189,7 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
     runtimes = make_runtimes(config, read_instance(config.state_dir, config.instance), clock, disk)
     intake = Intake(world, _resolver(settings_of(config)), lambda _: None)
     source = _source(config, last_known_good(world), clock, None)
-    source.start(intake.receive)
-    source.stop()
+    intake.receive(source.scan_once())
     outlook = Outlook(read_instance(config.state_dir, config.instance), world, runtimes, clock, lambda: "")
     try:
         for runtime in runtimes.values():

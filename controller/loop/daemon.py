@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 _RESYNC_SECONDS: Final = 15.0
 _DRAIN_SECONDS: Final = 20.0
+_FIRST_SCAN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Daemon:
             self._resyncs.append(self._every(f"resync-{runtime.name}", resync.run))
         self._resyncs.append(self._every("trash", parts.workspaces.expire))
         parts.source.start(parts.intake.receive)
+        parts.clock.wait(parts.world.told, _FIRST_SCAN_SECONDS)
         for key in parts.world.all_keys():
             parts.pulse.wake(key)
         parts.workers.start(parts.worker_count)

@@ -46,7 +46,9 @@ class Outlook:
         self._new_uid = new_uid
 
     def view(self, key: Key) -> View | None:
-        """The view of one key, or None where nothing is known of it. Raises RuntimeFailure."""
+        """The view of one key, or None where nothing is known of it or of what is wanted. Raises RuntimeFailure."""
+        if not self._world.told.is_set():
+            return None
         entry = self._world.entry(key)
         desired = self._world.declared().get(key)
         record = entry.record if entry else None

@@ -58,6 +58,7 @@ class World:
         self._listed: dict[str, frozenset[Key]] = {}
         self._snapshot = Snapshot()
         self._retained: frozenset[Key] = frozenset()
+        self._told = threading.Event()
 
     # What is wanted
 
@@ -66,6 +67,12 @@ class World:
         with self._changed:
             self._snapshot, self._desired, self._retained = snapshot, dict(desired), retained
             self._bump()
+        self._told.set()
+
+    @property
+    def told(self) -> threading.Event:
+        """Set once the manifests have spoken. Before that nobody knows what is wanted, and nothing may be done."""
+        return self._told
 
     def declared(self) -> Mapping[Key, Desired]:
         """Everything wanted. The mapping is replaced, never changed."""

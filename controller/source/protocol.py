@@ -15,7 +15,7 @@ class ManifestSource(Protocol):
     """Delivers snapshots. Never raises on a manifest: what is wrong with one is a Fault in the snapshot."""
 
     def start(self, changed: Callable[[Snapshot], None]) -> None:
-        """Scan once, deliver that snapshot (synced), then watch and deliver each later one, one at a time."""
+        """Begin in a thread of its own, which calls `changed` with the first snapshot and with each later one."""
 
     def snapshot(self) -> Snapshot:
         """The present snapshot."""

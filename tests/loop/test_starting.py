@@ -1,0 +1,22 @@
+"""How a daemon begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.loop.harness import Harness, document
+
+
+def test_nothing_is_removed_before_the_manifests_have_spoken(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)
+    harness.declare(document("web"))
+    harness.advance(2)
+    calls, snapshot = list(harness.docker.calls), harness.source.present
+    harness.source.silent = True
+    harness.restart()
+    harness.settle()
+    assert harness.docker.calls == calls
+    harness.source.silent = False
+    harness.source.deliver(snapshot)
+    harness.settle()
+    assert harness.docker.calls == calls
