@@ -65,8 +65,6 @@ class Daemon:
         self._resyncs.append(self._every("trash", parts.workspaces.expire))
         parts.source.start(parts.intake.receive)
         parts.clock.wait(parts.world.told, _FIRST_SCAN_SECONDS)
-        for key in parts.world.all_keys():
-            parts.pulse.wake(key)
         parts.workers.start(parts.worker_count)
         for runtime in parts.runtimes.values():
             runtime.watch(self._waker(runtime.name))

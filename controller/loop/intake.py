@@ -28,6 +28,7 @@ class Intake:
 
     def receive(self, snapshot: Snapshot) -> None:
         """Take in a snapshot."""
+        first = not self._world.told.is_set()
         before, old = self._world.declared(), self._world.snapshot()
         self._dismissed &= snapshot.prune.keys if snapshot.prune else frozenset()
         documents = {key: document for key, document in snapshot.documents.items() if key not in self._dismissed}
@@ -38,7 +39,8 @@ class Intake:
             if wanted is not None:
                 desired[key] = wanted
         self._world.declare(snapshot, desired, retained=frozenset(documents) - frozenset(desired))
-        for key in frozenset(_concerned(before, desired)).union(_restaled(old, snapshot)):
+        concerned = self._world.all_keys() if first else frozenset(_concerned(before, desired))
+        for key in concerned.union(_restaled(old, snapshot)):
             self._wake(key)
 
     def dismiss(self, key: Key) -> None:

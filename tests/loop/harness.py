@@ -74,8 +74,6 @@ class Harness:
         for runtime in (self.docker, self.directory):
             self.world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
         self.source.start(self.loop.intake.receive)
-        for key in self.world.all_keys():
-            self.loop.queue.add(key)
 
     def declare(self, *documents: Document) -> None:
         """The folder now holds these manifests; the loop does what follows."""
