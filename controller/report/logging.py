@@ -6,14 +6,12 @@ import logging
 import threading
 from collections.abc import MutableMapping
 from contextlib import suppress
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
 
 from controller.report.redaction import SecretRedactor
-
-_LIBRARIES: Final = ("uvicorn", "uvicorn.error", "watchdog", "docker", "urllib3", "asyncio")
 
 
 def configure_logging(
@@ -33,8 +31,6 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
-    for name in _LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _processors(as_json: bool, colors: bool, redactor: SecretRedactor) -> list[Processor]:
