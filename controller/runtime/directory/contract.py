@@ -1,0 +1,156 @@
+"""The enforcement contract of one instance, read back from its control group and its live process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controller.model.observed import Assurance, ContractRow
+from controller.model.quantity import format_cpu, format_memory
+from controller.model.spec import NetworkMode, SandboxSpec
+from controller.runtime.cgroup.limits import CgroupLimits
+
+_ENFORCED, _MEASURED, _UNENFORCEABLE = Assurance.ENFORCED, Assurance.MEASURED, Assurance.UNENFORCEABLE
+_NO_CONTROLLER: Final = "no {0} cgroup is ours to write: run as root, or delegate one (systemd's Delegate=yes)"
+_AT_START: Final = "nothing of it runs now: put in force with each command"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was found: the group's limits (None: there is no group), its version, what /proc/<pid>/status says of the
+    main process by field (None: none runs) and its soft and hard limit of open files, and the sandbox's own host user.
+    """
+
+    group: CgroupLimits | None
+    version: int
+    status: Mapping[str, str] | None
+    open_files: str
+    host_uid: int | None
+
+
+def read_process(pid: int | None) -> tuple[Mapping[str, str] | None, str]:
+    """status by field, and `soft:hard` of open files; None and empty where there is no such process."""
+    if pid is None:
+        return None, ""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+        limits = Path(f"/proc/{pid}/limits").read_text(encoding="utf-8")
+    except OSError:
+        return None, ""
+    fields = {name: value.strip() for name, _, value in (line.partition(":") for line in status.splitlines())}
+    line = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    return fields, ":".join(line.split()[3:5])
+
+
+def contract_rows(evidence: Evidence, spec: SandboxSpec) -> tuple[ContractRow, ...]:
+    """A row for each limit that the spec sets and each part of the profile."""
+    return (*_resources(evidence, spec), *_profile(evidence, spec))
+
+
+def _resources(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
+    limits, v1 = spec.limits, evidence.version == 1
+    if limits.memory is not None:
+        file = "memory.limit_in_bytes" if v1 else "memory.max"
+        yield _resource(evidence, "memory", file, format_memory(limits.memory), format_memory)
+        yield _swap(evidence, "memory.memsw.limit_in_bytes" if v1 else "memory.swap.max")
+    if limits.cpu is not None:
+        yield _resource(evidence, "cpu", "cpu.cfs_quota_us" if v1 else "cpu.max", format_cpu(limits.cpu), format_cpu)
+    if limits.pids is not None:
+        yield _resource(evidence, "pids", "pids.max", str(limits.pids), str)
+    if limits.disk is not None:
+        mechanism = "walk of the workspace beside the tick"
+        reason = "what it writes elsewhere on the machine is not counted"
+        yield ContractRow("disk", _MEASURED, mechanism, format_memory(limits.disk), reason)
+    if limits.open_files is not None:
+        yield _open_files(evidence, limits.open_files)
+
+
+def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Callable[[int], str]) -> ContractRow:
+    group = evidence.group
+    if group is None or name not in group.known:
+        return ContractRow(name, _MEASURED, "tick", wanted, _NO_CONTROLLER.format(name))
+    mechanism = f"cgroup v{evidence.version} {file}"
+    value: int | None = getattr(group, name)
+    if value is None:
+        return ContractRow(name, _MEASURED, "tick", wanted, f"{mechanism} sets no limit; it is put back")
+    return ContractRow(name, _ENFORCED, mechanism, shown(value))
+
+
+def _swap(evidence: Evidence, file: str) -> ContractRow:
+    group = evidence.group
+    if group is not None and group.swap == 0:
+        return ContractRow("swap", _ENFORCED, f"cgroup v{evidence.version} {file}", "0")
+    if not _machine_swaps():
+        return ContractRow("swap", _ENFORCED, "the machine has no swap", "0")
+    if group is None or "memory" not in group.known:
+        return ContractRow("swap", _UNENFORCEABLE, "none", reason=_NO_CONTROLLER.format("memory"))
+    reason = "the kernel does not count swap (boot with swapaccount=1)"
+    if "swap" in group.known:
+        reason = "memory can be swapped out beyond its limit"
+    return ContractRow("swap", _UNENFORCEABLE, f"cgroup v{evidence.version} {file}", reason=reason)
+
+
+def _machine_swaps() -> bool:
+    try:
+        return len(Path("/proc/swaps").read_text(encoding="ascii").splitlines()) > 1
+    except OSError:
+        return True
+
+
+def _open_files(evidence: Evidence, wanted: int) -> ContractRow:
+    mechanism = "RLIMIT_NOFILE of each process"
+    if evidence.status is None:
+        return ContractRow("openFiles", _ENFORCED, mechanism, str(wanted), _AT_START)
+    _, _, hard = evidence.open_files.partition(":")
+    if hard.isdigit() and int(hard) <= wanted:
+        reason = "" if int(hard) == wanted else "the controller's own limit is lower: raise LimitNOFILE"
+        return ContractRow("openFiles", _ENFORCED, mechanism, hard, reason)
+    return ContractRow("openFiles", _UNENFORCEABLE, mechanism, hard, "the live process is not as asked for")
+
+
+def _profile(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
+    if spec.network.mode is NetworkMode.NONE:
+        reason = "a directory sandbox shares the machine's network: use isolation: container for none"
+        yield ContractRow("network", _UNENFORCEABLE, "none", "host", reason)
+    yield _filesystem(evidence)
+    status = evidence.status
+    yield _capabilities(status)
+    filtered = status is not None and status.get("Seccomp") == "2"
+    value = "filter" if filtered else "unconfined"
+    yield ContractRow("seccomp", _UNENFORCEABLE, "none", value, "a directory sandbox has no filter of system calls")
+    yield _user(evidence)
+
+
+def _filesystem(evidence: Evidence) -> ContractRow:
+    if evidence.host_uid is None:
+        reason = f"it runs as the controller's own user {os.geteuid()}: what that user may read and write, it may"
+    else:
+        reason = "it reads what everybody may read, and writes where everybody may write (/tmp)"
+    return ContractRow("filesystem", _UNENFORCEABLE, "file permissions", "host", reason)
+
+
+def _capabilities(status: Mapping[str, str] | None) -> ContractRow:
+    mechanism = "change of user, bounding set, no_new_privs" if os.geteuid() == 0 else "no_new_privs"
+    if status is None:
+        return ContractRow("capabilities", _ENFORCED, mechanism, "none", _AT_START)
+    held = {name: int(status.get(name, "1"), 16) for name in ("CapEff", "CapPrm", "CapAmb")}
+    if not any(held.values()) and status.get("NoNewPrivs") == "1":
+        return ContractRow("capabilities", _ENFORCED, mechanism, "none")
+    return ContractRow("capabilities", _UNENFORCEABLE, mechanism, status.get("CapEff", ""), "the live process has some")
+
+
+def _user(evidence: Evidence) -> ContractRow:
+    if evidence.host_uid is None:
+        reason = "the controller is not root: every sandbox runs as its own user"
+        return ContractRow("user", _UNENFORCEABLE, "none", str(os.geteuid()), reason)
+    mechanism = "a host user of the sandbox's own"
+    if evidence.status is None:
+        return ContractRow("user", _ENFORCED, mechanism, str(evidence.host_uid), _AT_START)
+    uids = set(evidence.status.get("Uid", "").split())
+    if uids == {str(evidence.host_uid)}:
+        return ContractRow("user", _ENFORCED, mechanism, str(evidence.host_uid))
+    shown = " ".join(sorted(uids))
+    return ContractRow("user", _UNENFORCEABLE, mechanism, shown, "the live process is not as asked for")

@@ -1,0 +1,153 @@
+"""Python environments, made by uv for the sandboxes that need one: from wheels, each sandbox its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uv
+
+from controller.model.errors import EnvironmentFailedError
+from controller.model.identity import Key, digest_of
+from controller.model.spec import Desired, SandboxSpec
+from controller.runtime.directory.config import DirectoryConfig
+from controller.runtime.directory.interpreter import Interpreter, find_interpreter
+from controller.runtime.directory.launch import VENV_FOLDER
+from controller.runtime.directory.record import translated
+from controller.runtime.tree import erase_tree
+
+log = structlog.get_logger(__name__)
+
+_STAGED: Final = ".staged-"
+_FORGOTTEN_SECONDS: Final = 3600.0
+_PYTHON: Final = re.compile(r"(python|pip)(\d+(\.\d+)?)?")
+_LAST_LINES: Final = 12
+
+
+def requirements_of(spec: SandboxSpec) -> tuple[str, ...] | None:
+    """The packages of the environment that a sandbox needs; None where nothing needs one."""
+    first = (spec.command or spec.args or ("",))[0]
+    command = _PYTHON.fullmatch(first)
+    if not spec.packages and command is None:
+        return None
+    pip = ("pip",) if command is not None and command[1] == "pip" else ()
+    return (*spec.packages, *pip)
+
+
+class Environments:
+    """Made aside while the present instance still runs, then taken into a new instance's folder in one step."""
+
+    def __init__(self, config: DirectoryConfig) -> None:
+        self._config = config
+
+    def prepare(self, desired: Desired) -> Interpreter | None:
+        """Make the environment that a create will take, where one is needed. Raises EnvironmentFailedError."""
+        requirements = requirements_of(desired.spec)
+        if requirements is None:
+            return None
+        interpreter = find_interpreter(self._config.python, self._stranger())
+        staged = self._staged(desired)
+        try:
+            for former in staged.parent.glob(f"{_staged_prefix(desired.key)}*"):
+                self.discard(former)
+            staged.mkdir(parents=True)
+        except OSError as exc:
+            raise translated(exc, f"cannot make an environment in {staged}") from exc
+        try:
+            self._build(staged, interpreter, requirements)
+        except BaseException:
+            self.discard(staged)
+            raise
+        return interpreter
+
+    def take(self, desired: Desired, folder: Path) -> Interpreter | None:
+        """Move the environment into an instance's folder, made now where it was not prepared. Raises as `prepare`."""
+        if requirements_of(desired.spec) is None:
+            return None
+        staged = self._staged(desired)
+        if (staged / VENV_FOLDER / "pyvenv.cfg").exists():
+            interpreter: Interpreter | None = find_interpreter(self._config.python, self._stranger())
+        else:
+            interpreter = self.prepare(desired)
+        try:
+            (staged / VENV_FOLDER).rename(folder / VENV_FOLDER)
+            staged.rmdir()
+        except OSError as exc:
+            raise translated(exc, f"cannot take the environment to {folder}") from exc
+        return interpreter
+
+    def discard(self, staged: Path) -> None:
+        """Delete what was made aside. Idempotent."""
+        erase_tree(str(staged))
+
+    def discard_forgotten(self) -> None:
+        """Delete what was made aside and then never taken."""
+        for staged in self._config.directories.glob(f"{_STAGED}*"):
+            if time.time() - staged.stat().st_mtime > _FORGOTTEN_SECONDS:
+                self.discard(staged)
+
+    def _staged(self, desired: Desired) -> Path:
+        digest = desired.spec_hash.rpartition(":")[2]
+        return self._config.directories / f"{_staged_prefix(desired.key)}{digest}"
+
+    def _stranger(self) -> int | None:
+        """Any user of a sandbox's: none of them has a file of the machine's own."""
+        return self._config.first_uid if os.geteuid() == 0 else None
+
+    def _build(self, staged: Path, interpreter: Interpreter, requirements: Sequence[str]) -> None:
+        """In one installation: uv runs the environment's Python before it, and never once foreign files are in it."""
+        venv = staged / VENV_FOLDER
+        self._run(staged, "venv", "--relocatable", "--python", interpreter.path, str(venv))
+        if requirements:
+            python = str(venv / "bin" / "python")
+            self._run(staged, "pip", "install", "--only-binary", ":all:", "--python", python, "--", *requirements)
+
+    def _run(self, folder: Path, *arguments: str) -> None:
+        settings = {
+            "UV_CACHE_DIR": str(self._config.package_cache),
+            "UV_LINK_MODE": "copy",  # one sandbox's files are never another's
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        try:
+            done = subprocess.run(
+                [_uv(), "--quiet", *arguments],
+                cwd=folder,  # no settings of a project that the daemon happens to run in
+                env={**os.environ, **settings},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                umask=0o022,  # readable for the sandbox's user, whatever the daemon's own
+                timeout=self._config.install_timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            seconds = f"{self._config.install_timeout:g} s"
+            raise EnvironmentFailedError(
+                f"uv {arguments[0]} did not end within {seconds}: can the package index be reached?"
+            ) from exc
+        except OSError as exc:
+            raise EnvironmentFailedError(f"uv cannot be run: {exc.strerror}; reinstall sandkeeper") from exc
+        if done.returncode != 0:
+            said = "\n".join(done.stderr.strip().splitlines()[-_LAST_LINES:])
+            raise EnvironmentFailedError(
+                f"{said}\nuv {arguments[0]} failed: correct spec.packages (only wheels are installed), or see that the "
+                "package index can be reached (UV_INDEX_URL, UV_FIND_LINKS)"
+            )
+
+
+def _staged_prefix(key: Key) -> str:
+    return f"{_STAGED}{digest_of({'key': list(key)})}-"
+
+
+def _uv() -> str:
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError as exc:
+        raise EnvironmentFailedError("uv is not there: reinstall sandkeeper") from exc

@@ -1,0 +1,80 @@
+"""The control groups of directory sandboxes, as far as this machine lets us have any."""
+
+from __future__ import annotations
+
+from controller.model.errors import RuntimeFailure
+from controller.model.spec import Limits
+from controller.runtime.cgroup.group import CgroupGroup
+from controller.runtime.cgroup.hierarchy import CgroupPaths
+from controller.runtime.cgroup.root import CgroupRoot
+
+_UPDATABLE = frozenset({"memory", "cpu", "pids"})
+
+
+class Groups:
+    """One group for each instance, by its id. `root` None: there are to be none."""
+
+    def __init__(self, root: CgroupRoot | None) -> None:
+        self._root = root
+        self.controllers = root.writable_controllers() if root is not None else frozenset()
+
+    @property
+    def updatable(self) -> frozenset[str]:
+        """The limits that a group can put in force, also on what runs."""
+        return self.controllers & _UPDATABLE
+
+    def of(self, id: str) -> CgroupGroup | None:
+        """The group of an instance, made or not; None where there are no groups."""
+        return self._root.group(id) if self._root is not None and self.controllers else None
+
+    def existing(self, id: str) -> CgroupGroup | None:
+        """The group of an instance where it is there."""
+        group = self.of(id)
+        return group if group is not None and group.exists() else None
+
+    def ensure(self, id: str, limits: Limits) -> CgroupGroup | None:
+        """Have the group, with its limits in force where it had to be made. Raises RuntimeFailure."""
+        group = self.of(id)
+        if group is None or self._root is None or group.exists():
+            return group
+        group = self._root.create(id)
+        group.apply(limits)
+        return group
+
+    def fresh(self, id: str, limits: Limits) -> CgroupGroup | None:
+        """An empty group, its counters at zero, with its limits in force. Raises ConflictError while it is in use."""
+        group = self.of(id)
+        if group is None:
+            return None
+        group.remove()
+        return self.ensure(id, limits)
+
+    def remove(self, id: str) -> None:
+        """Remove an empty group. Idempotent; raises ConflictError while it is in use."""
+        group = self.of(id)
+        if group is not None:
+            group.remove()
+
+    def names(self) -> frozenset[str]:
+        """The ids of the groups that are there."""
+        return self._root.names() if self._root is not None else frozenset()
+
+    def remove_root(self) -> None:
+        """Remove the instance's own folders once nothing is left in them; raises nothing where something is."""
+        if self._root is not None and not self.names():
+            self._root.remove()
+
+
+def oom_file(paths: CgroupPaths) -> str:
+    """Where the kernel counts its kills; empty where it does not."""
+    if paths.memory is None:
+        return ""
+    return f"{paths.memory}/{'memory.oom_control' if paths.version == 1 else 'memory.events'}"
+
+
+def cgroup_root(instance: str) -> CgroupRoot | None:
+    """The instance's place in the hierarchies; None where they cannot be looked at."""
+    try:
+        return CgroupRoot(instance)
+    except (OSError, RuntimeFailure):
+        return None

@@ -1,0 +1,51 @@
+"""Which Python a sandbox's environment is made of: it has to be one that the sandbox's user can reach."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controller.model.errors import EnvironmentFailedError
+from controller.runtime.directory.reach import can_execute, may_mount
+
+_COMMON: Final = ("/usr/bin/python3", "/usr/local/bin/python3")
+_SYSTEM_PREFIXES: Final = frozenset({"/", "/usr", "/usr/local"})
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """`prefix` is the folder that has to be shown to a sandbox whose user cannot reach it; empty where it can."""
+
+    path: str
+    prefix: str = ""
+
+
+def find_interpreter(configured: str | None, uid: int | None) -> Interpreter:
+    """The interpreter for a user; None is our own. Prefers the controller's own Python.
+
+    Raises EnvironmentFailedError where there is none that this user can reach or be shown.
+    """
+    candidates = [configured] if configured else list(_candidates())
+    if uid is None:
+        return Interpreter(candidates[0])
+    for path in candidates:
+        if can_execute(path, uid):
+            return Interpreter(path)
+    if may_mount():
+        for path in candidates:
+            prefix = str(Path(os.path.realpath(path)).parent.parent)
+            if Path(path).exists() and prefix not in _SYSTEM_PREFIXES:
+                return Interpreter(path, prefix)
+    raise EnvironmentFailedError(
+        f"no Python that user {uid} can execute among {', '.join(candidates)}: install python3 for everybody (apt-get "
+        "install python3), or open the folders above one to others (chmod o+x)"
+    )
+
+
+def _candidates() -> Iterator[str]:
+    base: str = getattr(sys, "_base_executable", sys.executable)
+    yield from dict.fromkeys((os.path.realpath(base), *_COMMON))

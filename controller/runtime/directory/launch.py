@@ -1,0 +1,112 @@
+"""What a process of a directory sandbox is started with: its environment, user, limits, control group and view."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from controller.model.errors import EnvironmentFailedError, UsageError
+from controller.model.spec import EnvVar
+from controller.runtime.cgroup.group import CgroupGroup
+from controller.runtime.directory.inventory import Entry
+from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER
+from controller.runtime.directory.reach import closed_ancestors, may_mount
+from controller.runtime.directory.record import TMP_FOLDER
+from controller.runtime.secrets import Secrets
+
+VENV_FOLDER: Final = "venv"
+WORKSPACE: Final = "/workspace"
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What to run: `exec_token` empty: the main process, else an exec, by the token that marks its tree."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    exec_token: str = ""
+
+
+class Launcher:
+    """Composes launches, as `supervisor.spawn.Launch` wants them."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def compose(self, entry: Entry, words: Words, workspace: str, group: CgroupGroup | None) -> dict[str, Any]:
+        """The launch of a command. Raises SecretUnavailableError; UsageError on a working folder outside the workspace;
+        EnvironmentFailedError where its user cannot reach the workspace, and can be given no view of its own.
+        """
+        record = entry.record
+        hidden, binds = self._view(entry, workspace)
+        return {
+            "argv": list(words.argv),
+            "env": self._environment(entry, words, workspace),
+            "cwd": working_folder(words.working_dir or record.command.working_dir, workspace),
+            "home": workspace,
+            "uid": record.host_uid,
+            "open_files": record.limits.open_files,
+            "processes": self._process_limit(entry, group),
+            "join": list(group.join_files()) if group is not None else [],
+            "hidden": list(hidden),
+            "binds": [list(bind) for bind in binds],
+        }
+
+    def _environment(self, entry: Entry, words: Words, workspace: str) -> dict[str, str]:
+        venv = entry.folder / VENV_FOLDER
+        env = {
+            "PATH": f"{venv}/bin:{PATH}" if entry.record.venv else PATH,
+            "HOME": workspace,
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(entry.folder / TMP_FOLDER),
+        }
+        if entry.record.venv:
+            env["VIRTUAL_ENV"] = str(venv)
+        env |= {variable.name: self._value(variable) for variable in entry.record.command.env}
+        env |= words.env
+        env[SANDBOX_MARKER] = entry.id
+        if words.exec_token:
+            env[EXEC_MARKER] = words.exec_token
+        return env
+
+    def _value(self, variable: EnvVar) -> str:
+        return variable.value or "" if variable.secret is None else self._secrets.read(variable.secret)
+
+    def _process_limit(self, entry: Entry, group: CgroupGroup | None) -> int | None:
+        """Where no group limits pids: a bound for a user of its own, so that a fork bomb is over before the tick."""
+        if entry.record.host_uid is None or (group is not None and group.paths.pids is not None):
+            return None
+        return entry.record.limits.pids
+
+    def _view(self, entry: Entry, workspace: str) -> tuple[tuple[str, ...], list[tuple[str, bool]]]:
+        """The folders that its user may not pass through, and what it has to see below them (path, read-only)."""
+        record = entry.record
+        if record.host_uid is None:
+            return (), []
+        binds = [(workspace, False), (str(entry.folder / TMP_FOLDER), False)]
+        if record.venv:
+            binds.append((str(entry.folder / VENV_FOLDER), True))
+        if record.interpreter:
+            binds.append((record.interpreter, True))
+        hidden = closed_ancestors((path for path, _ in binds), record.host_uid)
+        if hidden and not may_mount():
+            raise EnvironmentFailedError(
+                f"user {record.host_uid} may not pass through {', '.join(hidden)}: allow it (chmod o+x), or use a "
+                "--state-dir that everybody can reach"
+            )
+        return hidden, [
+            (path, read_only) for path, read_only in binds if path.startswith(tuple(f"{h}/" for h in hidden))
+        ]
+
+
+def working_folder(named: str, workspace: str) -> str:
+    """The folder that `/workspace` or a path below it stands for. Raises UsageError on any other."""
+    path = os.path.normpath(named or WORKSPACE)
+    if path != WORKSPACE and not path.startswith(f"{WORKSPACE}/"):
+        raise UsageError(f"{named} lies outside the workspace: a directory sandbox works in {WORKSPACE}")
+    return str(Path(workspace, path.removeprefix(WORKSPACE).lstrip("/")))

@@ -1,0 +1,205 @@
+"""Forking a child and making it what a sandbox's process has to be, before its command is executed.
+
+Between fork and exec everything happens in the child of a process with one thread, so that Python may run there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import signal
+from typing import Any, Final, NamedTuple
+
+CANNOT_EXECUTE: Final = 126
+NOT_FOUND: Final = 127
+
+_PR_CAPBSET_DROP: Final = 24
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CLONE_NEWNS: Final = 0x00020000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND = 0x1, 0x2, 0x4, 0x20, 0x1000
+_MS_REC, _MS_SLAVE = 0x4000, 0x80000
+
+_ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
+_COMMANDS_FAULT: Final = (
+    *_ABSENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOEXEC,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.E2BIG,
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Launch(NamedTuple):
+    """What to run and as what. uid None: as the supervisor's own user. `join` are the `cgroup.procs` files.
+
+    `hidden` are folders that this user may not pass through: in a mount namespace of the child's own each is covered
+    by an empty one, in which only `binds` (path, read-only) below it can be seen. `home` is where `cwd` may be made.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    home: str
+    uid: int | None = None
+    open_files: int | None = None
+    processes: int | None = None
+    join: list[str] = []  # noqa: RUF012 - never changed
+    hidden: list[str] = []  # noqa: RUF012
+    binds: list[tuple[str, bool]] = []  # noqa: RUF012
+
+
+class Failure(NamedTuple):
+    """Why a child did not come to run its command. `setup`: not the command's fault, trying again makes sense."""
+
+    setup: bool
+    code: int
+    text: str
+
+
+def become_subreaper() -> None:
+    """Adopt every descendant whose parent ends. Raises OSError."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def spawn(launch: Launch, stdio: tuple[int, int, int]) -> tuple[int, int]:
+    """Fork; the child's pid, and a descriptor that ends without a byte once the command is executed.
+
+    Otherwise it gives what `failure_from` reads. Raises OSError where there can be no child.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
+    if pid == 0:
+        _become(launch, stdio, writer)
+    os.close(writer)
+    return pid, reader
+
+
+def failure_from(content: bytes) -> Failure | None:
+    """What a child said before it ended; None where its command was executed."""
+    if not content:
+        return None
+    said: dict[str, Any] = json.loads(content)
+    return Failure(**said)
+
+
+def _become(launch: Launch, stdio: tuple[int, int, int], report: int) -> None:
+    """Never returns."""
+    failure = Failure(True, CANNOT_EXECUTE, "cannot be started")
+    try:
+        _set_up(launch, stdio, report)
+        failure = Failure(False, CANNOT_EXECUTE, "cannot be executed")
+        os.execvpe(launch.argv[0], launch.argv, launch.env)
+    except OSError as exc:
+        where = f" ({exc.filename})" if failure.setup and exc.filename else ""
+        setup = failure.setup or exc.errno not in _COMMANDS_FAULT
+        code = CANNOT_EXECUTE if setup or exc.errno not in _ABSENT else NOT_FOUND
+        failure = Failure(setup, code, f"{exc.strerror}{where}")
+    except (ValueError, OverflowError) as exc:  # a zero byte in an argument, a limit beyond the kernel's
+        failure = failure._replace(text=str(exc))
+    finally:
+        os.write(report, json.dumps(failure._asdict()).encode())
+        os._exit(failure.code)
+
+
+def _set_up(launch: Launch, stdio: tuple[int, int, int], report: int) -> None:
+    """The order matters: what needs root comes before the change of user."""
+    os.setsid()
+    _restore_signals()
+    for file in launch.join:
+        _join(file)
+    _limit(launch)
+    if launch.hidden:
+        _hide(launch)
+    for target, source in enumerate(stdio):
+        os.dup2(source, target)
+    os.closerange(3, report)
+    os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+    os.umask(0o077)
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if launch.uid is not None:
+        _drop_bounding_set()
+        os.setgroups([])
+        os.setresgid(launch.uid, launch.uid, launch.uid)
+        os.setresuid(launch.uid, launch.uid, launch.uid)
+    if launch.cwd != launch.home:
+        os.makedirs(launch.cwd, exist_ok=True)
+    os.chdir(launch.cwd)
+
+
+def _restore_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _join(file: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, b"0")
+    finally:
+        os.close(descriptor)
+
+
+def _limit(launch: Launch) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if launch.open_files is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = launch.open_files if hard == resource.RLIM_INFINITY else min(launch.open_files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    if launch.processes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+        wanted = launch.processes if hard == resource.RLIM_INFINITY else min(launch.processes, hard)
+        resource.setrlimit(resource.RLIMIT_NPROC, (wanted, wanted))
+
+
+def _hide(launch: Launch) -> None:
+    """Slave, not private: what the host unmounts later goes away in here too, and is not kept busy."""
+    os.umask(0o022)
+    _check(_libc.unshare(_CLONE_NEWNS))
+    _mount(None, "/", None, _MS_REC | _MS_SLAVE)
+    sources = [(os.open(path, os.O_PATH | os.O_CLOEXEC), path, read_only) for path, read_only in launch.binds]
+    for folder in launch.hidden:
+        _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=0711,size=64k")
+    for source, path, read_only in sources:
+        os.makedirs(path, mode=0o711, exist_ok=True)
+        _mount(f"/proc/self/fd/{source}", path, None, _MS_BIND)
+        if read_only:
+            _mount(None, path, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+        os.close(source)
+    for folder in launch.hidden:
+        _mount(None, folder, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, data: bytes | None = None) -> None:
+    names = (None if name is None else os.fsencode(name) for name in (source, target, kind))
+    result = _libc.mount(*names, ctypes.c_ulong(flags), data)
+    _check(result, target)
+
+
+def _drop_bounding_set() -> None:
+    for capability in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            if ctypes.get_errno() == errno.EINVAL:
+                return  # past the kernel's last capability
+            _check(-1)
+
+
+def _check(result: int, path: str | None = None) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
