@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -127,6 +128,8 @@ class FolderWatch:
             self._failed(exc)
             return
         try:
+            # A folder that watchdog meets twice while it is made is harmless, and its warning long.
+            warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
             real = os.path.realpath(root)
             observer.schedule(Handler(real, self._inbox), real, recursive=True)
             observer.start()

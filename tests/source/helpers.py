@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,3 @@ def manifest(name: str, spec: str = "{}") -> str:
 def key(name: str) -> Key:
     """The key of a sandbox in the default namespace."""
     return Key("Sandbox", "default", name)
-
-
-class HandClock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def now(self) -> float:
-        return 1_800_000_000.0 + self.time
-
-    def wait(self, event: threading.Event, timeout: float | None) -> bool:
-        self.time += timeout or 0.0
-        return event.is_set()

@@ -1,0 +1,194 @@
+"""The root itself: missing, removed and recreated, moved away, replaced, unreadable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.model.clock import SystemClock
+from controller.model.errors import UsageError
+from controller.model.manifest import Snapshot
+from controller.source.config import SourceConfig
+from controller.source.folder import FolderSource
+from tests.source.helpers import admit_all, key, manifest
+from tests.source.watched import Watched, watching
+
+NAMES = ("a", "b", "c")
+
+
+def fill(root: Path, *names: str) -> None:
+    root.mkdir(exist_ok=True)
+    for name in names:
+        (root / f"{name}.yaml").write_text(manifest(name))
+
+
+def blocked(snapshot: Snapshot) -> bool:
+    return snapshot.prune is not None
+
+
+def unblocked(snapshot: Snapshot) -> bool:
+    return snapshot.prune is None
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    fill(tmp_path / "manifests", *NAMES)
+    with watching(tmp_path / "manifests") as watched:
+        yield watched
+
+
+def test_a_removed_root_removes_nothing_and_its_return_lifts_the_block(watched: Watched) -> None:
+    shutil.rmtree(watched.root)
+    lost = watched.until(lambda snapshot: blocked(snapshot) and bool(snapshot.faults))
+    assert {one.name for one in lost.documents} == set(NAMES)
+    assert "is missing" in lost.faults[0].message
+    fill(watched.root, *NAMES)
+    back = watched.until(lambda snapshot: unblocked(snapshot) and not snapshot.faults)
+    assert {one.name for one in back.documents} == set(NAMES)
+
+
+def test_a_recreated_root_is_watched_again(watched: Watched) -> None:
+    shutil.rmtree(watched.root)
+    fill(watched.root, *NAMES)
+    watched.until(lambda snapshot: unblocked(snapshot) and not snapshot.faults)
+    fill(watched.root, "d")
+    watched.until_names(*NAMES, "d")
+    (watched.root / "d.yaml").unlink()
+    watched.until_names(*NAMES)
+
+
+def test_a_root_moved_away_and_replaced_is_watched_again_and_blocks_what_is_lost(watched: Watched) -> None:
+    watched.root.rename(watched.root.with_name("away"))
+    fill(watched.root, "a")
+    lost = watched.until(lambda snapshot: blocked(snapshot) and not snapshot.faults)
+    assert lost.prune is not None
+    assert {one.name for one in lost.prune.keys} == {"b", "c"}
+    assert lost.prune.reason.startswith("the watched folder was replaced")
+    fill(watched.root, "d")
+    watched.until_names(*NAMES, "d")
+    fill(watched.root, "b", "c")
+    watched.until(unblocked)
+
+
+def test_confirming_releases_the_set_of_a_missing_root_and_what_returns_is_new(watched: Watched) -> None:
+    aside = watched.root.with_name("aside")
+    watched.root.rename(aside)
+    lost = watched.until(blocked)
+    assert lost.prune is not None
+    with pytest.raises(UsageError):
+        watched.source.confirm_prune("00000000")
+    assert watched.source.confirm_prune(lost.prune.hash) == {f"default/{name}" for name in NAMES}
+    watched.until_names()
+    with pytest.raises(UsageError, match="nothing to confirm"):
+        watched.source.confirm_prune(None)
+    aside.rename(watched.root)
+    watched.until_names(*NAMES)
+
+
+def test_a_root_that_comes_later_is_taken_up(tmp_path: Path) -> None:
+    with watching(tmp_path / "manifests") as watched:
+        assert "is missing" in watched.latest.faults[0].message
+        fill(tmp_path / "manifests", "a")
+        watched.until_names("a")
+        assert watched.until(lambda snapshot: not snapshot.faults).prune is None
+
+
+def test_a_root_that_is_a_file_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "manifests").write_text("")
+    with watching(tmp_path / "manifests") as watched:
+        assert "is not a folder" in watched.latest.faults[0].message
+
+
+def test_a_root_behind_a_swapped_link_is_followed(tmp_path: Path) -> None:
+    fill(tmp_path / "one", *NAMES)
+    fill(tmp_path / "two", *NAMES, "d")
+    (tmp_path / "manifests").symlink_to("one")
+    with watching(tmp_path / "manifests") as watched:
+        watched.until_names(*NAMES)
+        (tmp_path / "swap").symlink_to("two")
+        (tmp_path / "swap").rename(tmp_path / "manifests")
+        watched.until_names(*NAMES, "d")
+        assert watched.latest.prune is None
+        fill(tmp_path / "two", "e")
+        watched.until_names(*NAMES, "d", "e", deadline=1.0)
+
+
+def test_an_intact_root_that_loses_its_last_files_is_an_ordinary_removal(watched: Watched) -> None:
+    for name in NAMES:
+        (watched.root / f"{name}.yaml").unlink()
+    watched.until_names()
+    assert all(unblocked(snapshot) for _, snapshot in watched.delivered)
+
+
+def test_a_root_replaced_while_the_daemon_was_down_is_noticed(tmp_path: Path) -> None:
+    fill(tmp_path / "manifests", *NAMES)
+    config = SourceConfig(tmp_path / "manifests", identity_file=tmp_path / "root")
+    before = FolderSource(config, admit_all, {}, SystemClock()).scan_once().documents
+    (tmp_path / "manifests").rename(tmp_path / "unmounted")
+    (tmp_path / "manifests").mkdir()
+    source = FolderSource(config, admit_all, before, SystemClock())
+    watched = Watched(source, tmp_path / "manifests")
+    source.start(watched.take)
+    try:
+        lost = watched.until(blocked)
+        assert lost.documents == before
+        fill(tmp_path / "manifests", *NAMES)
+        watched.until(unblocked)
+    finally:
+        source.stop()
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[None]:
+    """Root may read everything; so the test goes on as somebody else where it is run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_cannot_be_read_is_bad_and_not_gone(tmp_path: Path, unprivileged: None) -> None:
+    euid = os.geteuid()
+
+    def protect(path: Path, mode: int) -> None:
+        if euid == 65534:
+            os.seteuid(0)
+        path.chmod(mode)
+        os.seteuid(euid)
+
+    if euid == 65534:
+        os.seteuid(0)
+    root = tmp_path / "manifests"
+    fill(root, *NAMES)
+    fill(root / "team", "d")
+    os.seteuid(euid)
+    good = FolderSource(SourceConfig(root), admit_all, {}, SystemClock()).scan_once()
+    assert {one.name for one in good.documents} == {*NAMES, "d"}
+
+    protect(root / "a.yaml", 0)
+    protect(root / "team", 0)
+    unreadable = FolderSource(SourceConfig(root), admit_all, good.documents, SystemClock()).scan_once()
+    assert unreadable.documents == good.documents
+    assert set(unreadable.stale) == {key("a")}
+    assert [str(fault) for fault in unreadable.faults] == [
+        "team:1:1: the folder cannot be listed: Permission denied (what was declared in it stays as it is)",
+        "a.yaml:1:1: cannot be opened: Permission denied (check its permissions)",
+    ]
+
+    protect(root, 0)
+    hidden = FolderSource(SourceConfig(root), admit_all, good.documents, SystemClock()).scan_once()
+    assert hidden.documents == good.documents
+    assert hidden.prune is not None
+    assert hidden.prune.reason.endswith("cannot be listed: Permission denied")
+    protect(root, 0o755)
+    protect(root / "team", 0o755)
