@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +29,13 @@ from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
 from controller.model.identity import Key
 from controller.model.manifest import Document, FieldFault
-from controller.model.spec import Desired
+from controller.model.spec import Desired, SecretRef
 from controller.notify import Notifier
 from controller.report.holds import JsonHoldStore
 from controller.report.http import HttpConfig, HttpServer
+from controller.report.logging import configure_logging
 from controller.report.metrics import Metrics
+from controller.report.redaction import SecretRedactor
 from controller.report.store import SqliteStore
 from controller.report.usage_history import UsageHistory
 from controller.resolve.admission import admit
@@ -94,7 +97,7 @@ def admit_with_defaults(config: DaemonConfig | None = None) -> Callable[[dict[st
     return admitting
 
 
-def build(config: DaemonConfig) -> Application:
+def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
     """Put a daemon together. Raises AlreadyRunningError, StateError, UsageError."""
     state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - a symlinked state folder keeps its own name
     lock = InstanceLock(state_dir)
@@ -109,7 +112,7 @@ def build(config: DaemonConfig) -> Application:
         log.warning("state_rebuilt", why=store.rebuilt)
     disk = DiskWalker(clock)
     workspaces = WorkspaceFolder(state_dir, clock, config.trash_ttl)
-    runtimes = make_runtimes(config, identity.instance, clock, disk)
+    runtimes = make_runtimes(config, identity.instance, clock, disk, redactor)
     history = UsageHistory()
     metrics = Metrics(__version__, tuple(runtimes), history)
     loop = wire(
@@ -133,11 +136,28 @@ def build(config: DaemonConfig) -> Application:
     return Application(loop, http, store, disk, lock)
 
 
-def make_runtimes(config: DaemonConfig, instance: str, clock: Clock, disk: DiskWalker) -> Mapping[str, Runtime]:
+class _ToldSecrets:
+    """Secrets whose values the redactor hears of before anybody else can."""
+
+    def __init__(self, secrets: Secrets, redactor: SecretRedactor) -> None:
+        self._secrets = secrets
+        self._redactor = redactor
+
+    def read(self, ref: SecretRef) -> str:
+        """The value of one key. Raises SecretUnavailableError."""
+        value = self._secrets.read(ref)
+        self._redactor.add(value)
+        return value
+
+
+def make_runtimes(
+    config: DaemonConfig, instance: str, clock: Clock, disk: DiskWalker, redactor: SecretRedactor
+) -> Mapping[str, Runtime]:
     """The runtimes by name. None of them is connected to yet; an engine that is away is a condition, not an error."""
     state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - as above
     workspaces = WorkspaceFolder(state_dir, clock, config.trash_ttl)
-    secrets: Secrets = FolderSecrets(config.secrets_dir) if config.secrets_dir else NoSecrets()
+    kept: Secrets = FolderSecrets(config.secrets_dir) if config.secrets_dir else NoSecrets()
+    secrets = _ToldSecrets(kept, redactor)
     docker_config = DockerConfig(
         instance=instance,
         engine=config.engine,
@@ -154,8 +174,11 @@ def make_runtimes(config: DaemonConfig, instance: str, clock: Clock, disk: DiskW
 
 def run_daemon(config: DaemonConfig) -> int:
     """Run until SIGTERM or SIGINT; the exit status. Raises SandkeeperError where it cannot start."""
+    redactor = SecretRedactor()
+    as_json = None if config.log_format == "auto" else config.log_format == "json"
+    configure_logging(sys.stderr, config.log_level, as_json, redactor)
     _raise_descriptor_limit()
-    application, notifier = build(config), Notifier.from_environment()
+    application, notifier = build(config, redactor), Notifier.from_environment()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop_or_leave(stopping))
@@ -186,7 +209,7 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
     clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
     with tempfile.TemporaryDirectory(prefix="sandkeeper-plan-") as copy:
         _recall_from_copy(config.state_dir, Path(copy), world, clock)
-    runtimes = make_runtimes(config, read_instance(config.state_dir, config.instance), clock, disk)
+    runtimes = make_runtimes(config, read_instance(config.state_dir, config.instance), clock, disk, SecretRedactor())
     intake = Intake(world, _resolver(settings_of(config)), lambda _: None)
     source = _source(config, last_known_good(world), clock, None)
     intake.receive(source.scan_once())
