@@ -58,8 +58,18 @@ class EngineClient:
 
     def stream(self, method: str, path: str, request: StreamRequest) -> EngineStream:
         """A request on a connection of its own, whose answer is read as it comes."""
+        stream = self.unopened(request)
+        self.open(stream, method, path)
+        return stream
+
+    def unopened(self, request: StreamRequest) -> EngineStream:
+        """A stream that can be closed while it still waits for its first answer."""
+        return EngineStream(self.socket, request, self._timeouts.connect)
+
+    def open(self, stream: EngineStream, method: str, path: str) -> None:
+        """Ask for a stream."""
         self._client()
-        return EngineStream(self.socket, method, f"/v{self._version}{path}", request, self._timeouts.connect)
+        stream.open(method, f"/v{self._version}{path}")
 
     def registry_auth(self, repository: str) -> str:
         """What a pull of this repository carries as X-Registry-Auth, from the caller's own Docker settings."""

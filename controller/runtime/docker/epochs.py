@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 _ENDED_BY_ENGINE: Final = frozenset({137, 143, 255})
 # dockerd's own --shutdown-timeout is 15 s; within it a sandbox that obeys SIGTERM can end with any status.
 _SHUTDOWN_SECONDS: Final = 20.0
-_SLACK_SECONDS: Final = 0.5
+_NOTICE_SECONDS: Final = 2.0  # how late a busy daemon may notice that its connection broke
 _REMEMBERED: Final = 8
 
 
@@ -95,10 +95,13 @@ class EngineEpochs:
         return bool(self._token) and process.token != self._token
 
     def _remember_outage(self, now: float, process: EngineProcess | None) -> None:
-        lost_at, started_at = self._lost_at, now if process is None else process.started_at
-        since = self._seen_at if lost_at is None else min(lost_at, started_at)
-        certain = started_at - _SHUTDOWN_SECONDS if lost_at is None else since
-        self._outages = (*self._outages, Outage(since - _SLACK_SECONDS, now, certain - _SLACK_SECONDS))[-_REMEMBERED:]
+        started_at = now if process is None else process.started_at
+        if self._lost_at is None:
+            since, certain = self._seen_at, started_at - _SHUTDOWN_SECONDS
+        else:
+            since, certain = self._lost_at - _NOTICE_SECONDS, self._lost_at
+        since = max(since, self._seen_at)
+        self._outages = (*self._outages, Outage(since, now, max(since, certain)))[-_REMEMBERED:]
         log.warning("engine_restarted", since=since, until=now)
 
     def _save(self) -> None:

@@ -30,7 +30,7 @@ _STDIN_CHUNK: Final = 65536
 _KILL_SCRIPT: Final = """
 for round in 1 2 3; do for file in /proc/[0-9]*/environ; do
   pid=${file#/proc/}; pid=${pid%/environ}
-  if grep -qsF "$0" "$file"; then kill -9 "$pid"; fi
+  if tr '\\0' '\\n' < "$file" | grep -qxF "$0"; then kill -9 "$pid"; fi
 done; done 2>/dev/null
 """
 

@@ -85,10 +85,11 @@ class Images:
             silence=self._timeouts.pull_silence,
         )
         path = f"/images/create?fromImage={quoted(repository)}&tag={quoted(tag or 'latest')}"
-        stream = self._client.stream("POST", path, request)
+        stream = self._client.unopened(request)
         with self._lock:
             self._streams.add(stream)
         try:
+            self._client.open(stream, "POST", path)
             for line in stream.lines():
                 if "error" in line:
                     raise from_answer(500, str(line["error"]))

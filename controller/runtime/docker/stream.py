@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from typing import Any, Final, cast
 
 from controller.model.errors import RuntimeFailure
@@ -38,22 +38,29 @@ class StreamRequest:
 
 
 class EngineStream:
-    """One answer. Reads raise RuntimeFailure where the engine went away; after `close` they end quietly."""
+    """One answer, asked for by `open`. Reads raise RuntimeFailure where the engine went away; after `close` they end
+    quietly.
+    """
 
-    def __init__(self, path: str, method: str, url: str, request: StreamRequest, connect: float) -> None:
+    def __init__(self, path: str, request: StreamRequest, connect: float) -> None:
         self._path = path
+        self._request = request
         self._closed = False
         self._connection = _UnixConnection(path, connect)
+        self._reader: BufferedIOBase = BytesIO()
+
+    def open(self, method: str, url: str) -> None:
+        """Ask, and wait for the headers. Raises RuntimeFailure."""
         try:
-            self._reader = self._open(method, url, request)
+            self._reader = self._ask(method, url, self._request)
         except TRANSPORT_ERRORS as exc:
             self._connection.end()
-            raise from_exception(exc, path) from exc
+            raise from_exception(exc, self._path) from exc
         except RuntimeFailure:
             self._connection.end()
             raise
 
-    def _open(self, method: str, url: str, request: StreamRequest) -> BufferedIOBase:
+    def _ask(self, method: str, url: str, request: StreamRequest) -> BufferedIOBase:
         headers = dict(request.headers) | {"Host": "docker"}
         if request.body is not None:
             headers["Content-Type"] = "application/json"

@@ -1,0 +1,58 @@
+"""The output of a sandbox's main process."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.docker_runtime.bench import Bench, until
+
+pytestmark = pytest.mark.docker
+COUNTING = {
+    "command": ["sh", "-c", "i=0; while [ $i -lt 5 ]; do i=$((i+1)); echo line $i; done; echo oops >&2; sleep 600"]
+}
+
+
+def test_all_of_it_comes_stdout_and_stderr_together(bench: Bench) -> None:
+    seen = bench.run(spec=COUNTING)
+    until(lambda: b"oops" in b"".join(bench.runtime.logs(seen.id)))
+    lines = b"".join(bench.runtime.logs(seen.id)).splitlines()
+    assert sorted(lines) == [b"line 1", b"line 2", b"line 3", b"line 4", b"line 5", b"oops"]
+
+
+def test_a_tail_is_counted_in_lines(bench: Bench) -> None:
+    seen = bench.run(spec={"command": ["sh", "-c", "echo a; echo b; echo c"]})
+    bench.ended(seen)
+    assert b"".join(bench.runtime.logs(seen.id, tail=2)) == b"b\nc\n"
+    assert b"".join(bench.runtime.logs(seen.id, tail=0)) == b""
+
+
+def test_following_goes_on_until_the_end_of_the_process(bench: Bench) -> None:
+    seen = bench.run(spec={"command": ["sh", "-c", "echo first; sleep 0.5; echo last"]})
+    assert b"".join(bench.runtime.logs(seen.id, follow=True)) == b"first\nlast\n"
+
+
+def test_closing_from_another_thread_ends_a_follow(bench: Bench) -> None:
+    seen = bench.run(spec={"command": ["sh", "-c", "echo up; sleep 600"]})
+    stream = bench.runtime.logs(seen.id, follow=True)
+    chunks = iter(stream)
+    assert next(chunks) == b"up\n"
+    threading.Timer(0.2, stream.close).start()
+    started = bench.clock.monotonic()
+    assert list(chunks) == []
+    assert bench.clock.monotonic() - started < 2
+    stream.close()
+
+
+def test_removing_the_sandbox_ends_a_follow(bench: Bench) -> None:
+    seen = bench.run(spec={"command": ["sh", "-c", "echo up; sleep 600"]})
+    chunks = iter(bench.runtime.logs(seen.id, follow=True))
+    assert next(chunks) == b"up\n"
+    bench.runtime.remove(seen.id)
+    assert list(chunks) == []
+
+
+def test_one_that_never_ran_has_said_nothing(bench: Bench) -> None:
+    seen = bench.create()
+    assert list(bench.runtime.logs(seen.id)) == []
