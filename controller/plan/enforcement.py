@@ -143,12 +143,13 @@ def _violations(
         text = f"memory: the kernel killed {kills} process{'es' * (kills > 1)} at the limit of {limit_text}"
         yield Violation(Resource.MEMORY, enforcement.memory, True, text), f"oom/{usage.oom_kills}"
     for resource, (value, limit) in levels.items():
-        if limit is None:
-            continue
+        exceeded = limit is not None and _exceeds(resource, value, limit)
+        if limit is None or not (exceeded or value >= limit * enforcement.warn_at):
+            continue  # as nearly always: nothing is put into words
         text = f"{resource}: {_shown(resource, value)} of {_shown(resource, limit)}"
-        if _exceeds(resource, value, limit):
+        if exceeded:
             yield Violation(resource, actions[resource], True, f"{text}, over the limit"), f"{resource}/over"
-        elif value >= limit * enforcement.warn_at:
+        else:
             percent = round(enforcement.warn_at * 100)
             yield Violation(resource, Action.WARN, False, f"{text}, past warnAt {percent}%"), f"{resource}/warn"
     if seen.cpu_above_since is not None and usage.at - seen.cpu_above_since >= enforcement.cpu.for_seconds:
