@@ -161,21 +161,21 @@ class _Walk:
             return
 
     def _take_link(self, entry: os.DirEntry[str], file: str) -> None:
-        real = os.path.realpath(entry.path)
-        inside = real.startswith(f"{self._root}/")
-        if inside and entry.is_dir():
+        inside = os.path.realpath(entry.path).startswith(f"{self._root}/")
+        try:
+            target = entry.stat() if inside else None
+        except OSError:
+            target = None  # it leads nowhere, or round in a circle
+        if target is not None and stat.S_ISDIR(target.st_mode):
             self._linked_folders.append(file)
         if not is_manifest(entry.name):
             return
-        if not inside:
-            problem, hint = "is a symlink that leads out of the watched folder", "copy the file into the folder"
-            self.files[file] = Found(Stamp.of(entry.stat(follow_symlinks=False)), True, problem, hint)
+        if target is not None:
+            self._add(file, target, linked=True)
             return
-        try:
-            self._add(file, entry.stat(), linked=True)
-        except FileNotFoundError:
-            problem = "is a symlink to a file that is not there"
-            self.files[file] = Found(Stamp.of(entry.stat(follow_symlinks=False)), True, problem)
+        problem = "is a symlink to nothing" if inside else "is a symlink that leads out of the watched folder"
+        hint = "" if inside else "copy the file into the folder"
+        self.files[file] = Found(Stamp.of(entry.stat(follow_symlinks=False)), True, problem, hint)
 
     def _add(self, file: str, found: os.stat_result, linked: bool) -> None:
         problem = hint = ""
