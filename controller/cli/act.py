@@ -43,7 +43,7 @@ def suspend_command(daemon: Daemon, targets: Sequence[Target]) -> int:
 @pass_daemon
 @pass_targets
 def resume_command(daemon: Daemon, targets: Sequence[Target]) -> int:
-    """End what holds sandboxes: suspended, stopped by a limit, paused, deleted with --hold."""
+    """End what holds sandboxes: suspended, stopped, paused or deleted."""
     return _each(daemon, targets, "resume", _released)
 
 
@@ -51,7 +51,7 @@ def resume_command(daemon: Daemon, targets: Sequence[Target]) -> int:
 @pass_daemon
 @pass_targets
 def restart_command(daemon: Daemon, targets: Sequence[Target]) -> int:
-    """Stop and start sandboxes once; what they are made of stays."""
+    """Stop and start sandboxes once."""
     return _each(daemon, targets, "restart", lambda _: "restarting")
 
 

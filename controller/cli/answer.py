@@ -58,7 +58,7 @@ class Answer:
         message = str(told.get("error") or text or f"the daemon answered with status {self.status}")
         if self.status == 404:
             return UnknownSandboxError(message)
-        if self.status == 409:
+        if self.status in (400, 409, 413):
             return UsageError(message)
         if self.status == 503:
             failure = RuntimeFailure(message)

@@ -66,9 +66,9 @@ def _facts(item: Item, now: float) -> list[str]:
         "Labels": _pairs(metadata.get("labels")),
         "Annotations": _pairs(metadata.get("annotations")),
         "UID": metadata.get("uid"),
-        "Generation": f"{metadata.get('generation', 0)} (in force: {status.get('observedGeneration', 0)})",
+        "Generation": _generation(item),
         "Declared in": status.get("origin") if item.declared else "no file any more",
-        "Status": f"{item.phase}, {'ready' if item.ready else 'not ready'} for {human.age(since)}",
+        "Status": f"{item.phase}, {'ready' if item.ready else _unready(item)} for {human.age(since)}",
         "Isolation": _isolation(item),
         "Image": status.get("image") or spec.get("image"),
         "Command": json.dumps([*spec.get("command", ()), *spec.get("args", ())]) if spec.get("command") else None,
@@ -80,6 +80,16 @@ def _facts(item: Item, now: float) -> list[str]:
     }
     width = max(map(len, facts)) + 3
     return [f"{f'{name}:':<{width}}{value}" for name, value in facts.items() if value not in (None, "")]
+
+
+def _generation(item: Item) -> str:
+    wanted, in_force = item.metadata.get("generation", 0), item.status.get("observedGeneration", 0)
+    return str(wanted) if wanted == in_force else f"{wanted} (in force: {in_force})"
+
+
+def _unready(item: Item) -> str:
+    reason = item.condition("Ready").get("reason")
+    return f"not ready ({reason})" if reason else "not ready"
 
 
 def _isolation(item: Item) -> str:

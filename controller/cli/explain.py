@@ -8,6 +8,7 @@ from typing import Any
 from controller.cli import human
 from controller.cli.describe import ago
 from controller.cli.item import Item, mapping
+from controller.model.hold import Release
 
 # A condition with this status needs no word.
 _AS_WISHED = {"Accepted": "True", "Ready": "True", "Degraded": "False", "Finished": "False", "Suspended": "False"}
@@ -32,10 +33,14 @@ def _state(item: Item, now: float) -> str:
 
 
 def _hold(item: Item, hold: Mapping[str, Any], now: float) -> str:
-    release = str(hold.get("release", ""))
-    way_out = f": sandkeeper resume {item.target}" if "resume" in release else ""
-    since = _for(hold.get("since"), now)
-    return f"It is held {hold['type']}{since}, because: {hold['cause']}. That ends with {release}{way_out}."
+    command = f"'sandkeeper resume {item.target}'"
+    ways = {
+        Release.RESUME: f"with {command}",
+        Release.EDIT_OR_RESUME: f"with an edit of its manifest, or with {command}",
+        Release.HYSTERESIS: "by itself, when usage falls",
+    }
+    way = ways[Release(hold["release"])]
+    return f"It is held {hold['type']}{_for(hold.get('since'), now)}: {hold['cause']}. That ends {way}."
 
 
 def _conditions(item: Item, now: float) -> Iterator[str]:
@@ -73,7 +78,7 @@ def _next(item: Item, plan: Sequence[str]) -> Iterator[str]:
     own = [line for line in plan if f" {item.target}:" in line]
     yield from (f"Next: {line}." for line in own)
     if not own:
-        yield "Nothing is to be done: it is as wanted, or waits for something above."
+        yield "Next: nothing; what is there is what is wanted." if item.ready else "Next: nothing, while that lasts."
 
 
 def _for(since: Any, now: float) -> str:

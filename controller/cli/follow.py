@@ -73,9 +73,9 @@ def events_command(
 @pass_daemon
 @pass_targets
 def wait_command(daemon: Daemon, targets: list[Target], wanted: str, timeout: float) -> int | None:
-    """Wait until sandboxes reach a condition; exit 1 where they do not in time.
+    """Wait until sandboxes reach a condition.
 
-    Waiting for a condition of a sandbox that does not exist yet is fine: it may be about to appear.
+    Exit 1 where they do not in time. One that does not exist yet is waited for: it may be about to appear.
     """
     wish = parse_wish(wanted)
     deadline = time.monotonic() + timeout

@@ -6,14 +6,17 @@ import base64
 import contextlib
 import sys
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import click
 
 from controller.cli.client import Daemon
 from controller.cli.item import Target
 from controller.cli.options import duration, pass_daemon, pass_target
-from controller.model.errors import DaemonUnreachableError, RuntimeFailure
+from controller.model.errors import DaemonUnreachableError, RuntimeFailure, UsageError
+
+# As base64 it stays below the 16 MiB that the daemon takes for one request.
+_LARGEST_STDIN: Final = 11 << 20
 
 
 @click.command()
@@ -72,7 +75,10 @@ def _stdin(wanted: bool, unwanted: bool) -> bytes:
         raise click.UsageError("--stdin and --no-stdin exclude each other")
     if unwanted or (not wanted and sys.stdin.isatty()):
         return b""
-    return sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read(_LARGEST_STDIN + 1)
+    if len(data) > _LARGEST_STDIN:
+        raise UsageError("stdin is larger than 11 MiB; put it into the workspace (see 'sandkeeper describe') instead")
+    return data
 
 
 def _assignment(text: str) -> tuple[str, str]:

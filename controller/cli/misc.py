@@ -15,7 +15,7 @@ from controller.model.errors import SandkeeperError, UsageError
 
 @click.group()
 def schema_command() -> None:
-    """The JSON Schema of manifests, for editors and CI."""
+    """Print the JSON Schema of manifests."""
 
 
 @schema_command.command("print")

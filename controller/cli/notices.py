@@ -22,11 +22,12 @@ def notices(info: Mapping[str, Any]) -> Iterator[str]:
         yield "the first scan of the manifests is not over yet"
     if reason := info.get("pruneReason"):
         keys = info.get("pruneKeys") or []
-        yield f"{len(keys)} removals are held back: {reason}; see 'sandkeeper prune'"
+        told = "1 removal is" if len(keys) == 1 else f"{len(keys)} removals are"
+        yield f"{told} held back: {reason}; see 'sandkeeper prune'"
     for runtime in info.get("runtimes") or []:
         if not runtime.get("available", True):
             yield f"the {runtime['runtime']} runtime is away ({runtime.get('reason')}): {runtime.get('message')}"
     faults = info.get("faults") or []
     yield from faults[:_FAULTS_SHOWN]
     if len(faults) > _FAULTS_SHOWN:
-        yield f"and {len(faults) - _FAULTS_SHOWN} faults more; see 'sandkeeper validate {info.get('manifests')}'"
+        yield f"and {len(faults) - _FAULTS_SHOWN} more faults; see 'sandkeeper validate {info.get('manifests')}'"

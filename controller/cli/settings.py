@@ -40,6 +40,15 @@ FROM_ENVIRONMENT: Final = {"auto_envvar_prefix": "SANDKEEPER"}
 def pass_config(command: Command) -> Command:
     """Add the options that make a DaemonConfig and call the command with `config`; see also FROM_ENVIRONMENT."""
 
+    instance = click.option("--instance", metavar="ID", help="Whose the sandboxes are.  [default: made up and kept]")
+    engine = click.option("--engine", metavar="ADDRESS", help="As in DOCKER_HOST.  [default: found as Docker does]")
+    secrets = click.option("--secrets-dir", type=FOLDER, help="The folder of the secrets that manifests refer to.")
+    return pass_rules(state_dir_option(instance(engine(secrets(command)))))
+
+
+def pass_rules(command: Command) -> Command:
+    """Add the options that manifests are judged by and call the command with a `config` of those given."""
+
     @click.option(
         "--config",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -47,22 +56,18 @@ def pass_config(command: Command) -> Command:
         expose_value=False,
         callback=_take_file,
         metavar="FILE",
-        help="A TOML file with these options by name, and a table [defaults] for what manifests leave out.",
+        help="A TOML file with the daemon's options by name, and a table [defaults] for what manifests leave out.",
     )
-    @state_dir_option
-    @click.option("--instance", metavar="ID", help="Whose the sandboxes are.  [default: made from machine and folder]")
-    @click.option("--engine", metavar="ADDRESS", help="As in DOCKER_HOST.  [default: found as Docker's client does]")
     @click.option("--allow-path", type=FOLDER, multiple=True, help="Mounts may point below it; repeatable.")
-    @click.option("--secrets-dir", type=FOLDER, help="The folder of the secrets that manifests refer to.")
     @functools.wraps(command)
-    def with_config(**given: Any) -> Any:
+    def with_rules(**given: Any) -> Any:
         given["allow_paths"] = given.pop("allow_path")
         values = {name: value for name, value in given.items() if name in _FIELDS and value is not None}
         others = {name: value for name, value in given.items() if name not in _FIELDS}
         defaults = click.get_current_context().meta.get(_DEFAULTS, {})
         return command(DaemonConfig(**values, defaults=defaults), **others)
 
-    return with_config
+    return with_rules
 
 
 def _take_file(ctx: click.Context, _param: click.Parameter, file: Path | None) -> None:

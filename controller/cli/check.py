@@ -1,0 +1,114 @@
+"""Verbs that check and change nothing: validate, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from controller.cli.client import Daemon
+from controller.cli.options import FOLDER, json_option
+from controller.cli.output import show_json
+from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
+from controller.config import DaemonConfig, socket_path
+from controller.model.errors import DaemonUnreachableError
+from controller.model.manifest import Fault
+
+_CHANGES: Final = 2
+_COLOURS: Final = {"create": "green", "update": "yellow", "remove": "red", "trash": "red", "erase": "red"}
+
+
+@click.command(context_settings=FROM_ENVIRONMENT)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+@pass_rules
+def validate_command(config: DaemonConfig, paths: Sequence[Path], output: str) -> int:
+    """Check manifests; needs no daemon and no engine.
+
+    PATH is a file or a folder. Prints every fault as file:line:column. Exit 0 where nothing would be refused, else 1;
+    warnings do not count.
+    """
+    from controller.bootstrap import admit_with_defaults  # noqa: PLC0415 - --help needs no engine client
+    from controller.source.validate import validate_paths  # noqa: PLC0415 - as above
+
+    faults = validate_paths(paths, admit_with_defaults(config), config.allow_paths)
+    errors = [fault for fault in faults if not fault.warning]
+    if output == "json":
+        show_json({"valid": not errors, "faults": [_fault_document(fault) for fault in faults]})
+        return 1 if errors else 0
+    for fault in faults:
+        click.echo(_fault_line(fault))
+    if not faults:
+        click.echo(f"no faults in {', '.join(map(str, paths))}")
+    return 1 if errors else 0
+
+
+@click.command(context_settings=FROM_ENVIRONMENT)
+@click.argument("manifests", metavar="[PATH]", required=False, type=FOLDER, envvar="SANDKEEPER_MANIFESTS")
+@json_option
+@pass_config
+def plan_command(config: DaemonConfig, output: str) -> int:
+    """Show what would change and why; changes nothing.
+
+    Without PATH the running daemon is asked. With PATH, or where none runs, the folder is compared with the live
+    sandboxes of the state folder. Exit 0 where nothing would change, 2 for changes, 1 where a manifest is at fault.
+    """
+    operations, faults = _ask(config) or _plan(config)
+    if output == "json":
+        show_json({"operations": list(operations), "faults": list(faults)})
+    else:
+        for fault in faults:
+            click.echo(f"error: {fault}", err=True)
+        for operation in operations:
+            click.echo(_operation_line(operation))
+        if not operations:
+            click.echo("nothing would change")
+    if faults:
+        return 1
+    return _CHANGES if operations else 0
+
+
+def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:
+    """Operations and faults from the daemon; None where a folder was named or no daemon runs."""
+    source = click.get_current_context().get_parameter_source("manifests")
+    if source is ParameterSource.COMMANDLINE or not socket_path(config.state_dir).exists():
+        return None
+    daemon = Daemon(config.state_dir)
+    try:
+        operations, info = daemon.plan(), daemon.info()
+    except DaemonUnreachableError:
+        return None
+    at_fault = info.get("manifestsRefused", 0) + info.get("manifestsStale", 0)
+    return operations, info.get("faults", []) if at_fault else []
+
+
+def _plan(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]]:
+    from controller.bootstrap import plan_once  # noqa: PLC0415 - asking a daemon needs no engine client
+
+    return plan_once(config)
+
+
+def _operation_line(operation: str) -> str:
+    verb, space, rest = operation.partition(" ")
+    return click.style(verb, fg=_COLOURS.get(verb)) + space + rest
+
+
+def _fault_line(fault: Fault) -> str:
+    level = click.style("warning", fg="yellow") if fault.warning else click.style("error", fg="red")
+    what = f"{fault.field}: {fault.message}" if fault.field else fault.message
+    return f"{fault.file}:{fault.line}:{fault.column}: {level}: {what}" + (f" ({fault.hint})" if fault.hint else "")
+
+
+def _fault_document(fault: Fault) -> dict[str, Any]:
+    return {
+        "file": fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "severity": "warning" if fault.warning else "error",
+        "field": fault.field,
+        "message": fault.message,
+        "hint": fault.hint,
+    }

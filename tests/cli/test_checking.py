@@ -1,0 +1,129 @@
+"""validate and plan: what is wrong and what would change, without changing anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controller import bootstrap
+from controller.cli.main import cli
+from controller.config import DaemonConfig
+from tests.cli.conftest import Run
+from tests.cli.plane import Plane
+
+GOOD = """\
+apiVersion: sandkeeper.dev/v1alpha1
+kind: Sandbox
+metadata: {name: web}
+spec: {image: busybox}
+"""
+BAD = GOOD.replace("image", "imgae")
+HINTED = GOOD.replace("{image: busybox}", "{resources: {limits: {memory: 512M}}}")
+Planned = list[DaemonConfig]
+
+
+def alone(*arguments: str) -> Result:
+    """A command line without a daemon."""
+    return CliRunner().invoke(cli, arguments, prog_name="sandkeeper")
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> Planned:
+    """The configurations that were planned for without a daemon."""
+    asked: Planned = []
+
+    def plan(config: DaemonConfig) -> tuple[list[str], list[str]]:
+        asked.append(config)
+        return ["update sandbox default/web: memory 64Mi → 128Mi"], []
+
+    monkeypatch.setattr(bootstrap, "plan_once", plan)
+    return asked
+
+
+def test_a_good_folder_is_valid(tmp_path: Path) -> None:
+    """Exit 0."""
+    (tmp_path / "web.yaml").write_text(GOOD)
+    result = alone("validate", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (0, f"no faults in {tmp_path}\n")
+
+
+def test_every_fault_has_its_place(tmp_path: Path) -> None:
+    """file:line:column, as editors and CI understand it; exit 1."""
+    (tmp_path / "web.yaml").write_text(BAD)
+    (tmp_path / "broken.yaml").write_text("a: [")
+    result = alone("validate", str(tmp_path))
+    assert result.exit_code == 1
+    broken, web = result.stdout.splitlines()
+    assert broken.startswith(f"{tmp_path}/broken.yaml:2:1: error: not valid YAML")
+    assert web.startswith(f"{tmp_path}/web.yaml:4:8: error: spec.imgae: ")
+
+
+def test_a_warning_does_not_fail(tmp_path: Path) -> None:
+    """It is shown as one."""
+    file = tmp_path / "web.yaml"
+    file.write_text(HINTED)
+    result = alone("validate", str(file))
+    assert result.exit_code == 0
+    assert ": warning: " in result.stdout
+
+
+def test_faults_as_json(tmp_path: Path) -> None:
+    """For CI that annotates lines."""
+    file = tmp_path / "web.yaml"
+    file.write_text(BAD)
+    result = alone("validate", str(file), "-o", "json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    (fault,) = document["faults"]
+    assert document["valid"] is False
+    assert (fault["line"], fault["column"], fault["severity"]) == (4, 8, "error")
+
+
+def test_what_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    """Not a silent success."""
+    assert alone("validate", str(tmp_path / "none.yaml")).exit_code == 1
+    assert alone("validate").exit_code == 64
+
+
+def test_plan_asks_the_daemon(run: Run, plane: Plane, planned: Planned) -> None:
+    """Where one runs and no folder is named; exit 2 for changes."""
+    result = run("plan")
+    assert (result.exit_code, result.stdout) == (2, "create sandbox default/web: it is declared\n")
+    assert planned == []
+
+
+def test_plan_without_changes(run: Run, plane: Plane) -> None:
+    """Exit 0."""
+    plane.plan_lines = list
+    result = run("plan")
+    assert (result.exit_code, result.stdout) == (0, "nothing would change\n")
+
+
+def test_a_manifest_at_fault_makes_a_plan_incomplete(run: Run, plane: Plane) -> None:
+    """Exit 1, the fault on stderr; a mere warning does not count."""
+    plane.set_info(faults=("web.yaml:4:8: spec.imgae: is unknown",), manifests_refused=1)
+    result = run("plan")
+    assert result.exit_code == 1
+    assert result.stderr == "error: web.yaml:4:8: spec.imgae: is unknown\n"
+    plane.set_info(manifests_refused=0)
+    assert run("plan").exit_code == 2
+
+
+def test_plan_of_a_named_folder_does_not_ask_the_daemon(run: Run, planned: Planned, tmp_path: Path) -> None:
+    """It compares that folder with what is live."""
+    result = run("plan", str(tmp_path), "-o", "json")
+    assert result.exit_code == 2
+    operation = "update sandbox default/web: memory 64Mi → 128Mi"
+    assert json.loads(result.stdout) == {"operations": [operation], "faults": []}
+    assert [config.manifests for config in planned] == [tmp_path]
+
+
+def test_plan_without_a_daemon_uses_the_configured_folder(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `run` would."""
+    monkeypatch.setenv("SANDKEEPER_MANIFESTS", "/srv/manifests")
+    assert alone("plan", "--state-dir", "/nonexistent", "--engine", "unix:///e.sock").exit_code == 2
+    (config,) = planned
+    assert (config.manifests, config.engine) == (Path("/srv/manifests"), "unix:///e.sock")
