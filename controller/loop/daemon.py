@@ -65,7 +65,7 @@ class Daemon:
         self._resyncs.append(self._every("trash", parts.workspaces.expire))
         parts.source.start(parts.intake.receive)
         parts.clock.wait(parts.world.told, _FIRST_SCAN_SECONDS)
-        parts.workers.start(parts.worker_count)
+        parts.workers.start(parts.worker_count, parts.runtimes)
         for runtime in parts.runtimes.values():
             runtime.watch(self._waker(runtime.name))
         parts.ticker.start()

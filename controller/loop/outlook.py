@@ -52,7 +52,7 @@ class Outlook:
         entry = self._world.entry(key)
         desired = self._world.declared().get(key)
         record = entry.record if entry else None
-        seen = self._look(key, desired, record)
+        seen = self._look(key)
         remembered = self._remember(desired, record, seen.observed)
         if remembered is None:
             return None
@@ -77,10 +77,10 @@ class Outlook:
         """What each runtime can do now."""
         return {name: runtime.capabilities() for name, runtime in self._runtimes.items()}
 
-    def _look(self, key: Key, desired: Desired | None, record: Record | None) -> Seen:
+    def _look(self, key: Key) -> Seen:
         observed: list[Observed] = []
         unseen: set[str] = set()
-        for name in sorted(self._concerned(key, desired, record)):
+        for name in sorted(concerned_runtimes(self._world, key)):
             runtime = self._runtimes.get(name)
             if runtime is None or not runtime.capabilities().available:
                 unseen.add(name)
@@ -90,16 +90,6 @@ class Outlook:
             except (EngineUnavailableError, EngineTimeoutError):
                 unseen.add(name)
         return Seen(tuple(observed), frozenset(unseen))
-
-    def _concerned(self, key: Key, desired: Desired | None, record: Record | None) -> set[str]:
-        """The runtimes that may have an instance: an engine that hangs holds up no one else's keys."""
-        concerned = set(self._world.listing_runtimes(key))
-        for wanted in (desired, desired.fallback if desired else None):
-            if wanted is not None:
-                concerned.add(RUNTIME_OF[wanted.spec.isolation])
-        if record is not None and record.runtime:
-            concerned.add(record.runtime)
-        return concerned
 
     def _remember(
         self, desired: Desired | None, record: Record | None, observed: tuple[Observed, ...]
@@ -129,6 +119,27 @@ class Outlook:
             and other not in self._world.declared()
             and key in dependencies_in(entry.record, other)
         )
+
+
+def concerned_runtimes(world: World, key: Key) -> frozenset[str]:
+    """The runtimes that may have an instance of the key: an engine that hangs holds up nobody else's."""
+    concerned = set(world.listing_runtimes(key))
+    desired, entry = world.declared().get(key), world.entry(key)
+    for wanted in (desired, desired.fallback if desired else None):
+        if wanted is not None:
+            concerned.add(RUNTIME_OF[wanted.spec.isolation])
+    if entry is not None and entry.record.runtime:
+        concerned.add(entry.record.runtime)
+    return frozenset(concerned)
+
+
+def lane_of(world: World) -> Callable[[Key], str]:
+    """The queue's lanes: a key that concerns no engine is never behind one that does."""
+
+    def lane(key: Key) -> str:
+        return "docker" if "docker" in concerned_runtimes(world, key) else "directory"
+
+    return lane
 
 
 def dependencies_in(record: Record, key: Key) -> tuple[Key, ...]:

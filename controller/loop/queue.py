@@ -1,10 +1,15 @@
-"""The work queue: keys, never work. A key is worked on by one worker at a time and never lost while it is."""
+"""The work queue: keys, never work. A key is worked on by one worker at a time and never lost while it is.
+
+Ready keys wait in lanes, one for each runtime, and each worker serves one lane: calls that hang on an engine take the
+workers of its own lane and nobody else's.
+"""
 
 from __future__ import annotations
 
 import heapq
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from controller.model.clock import Clock
 from controller.model.identity import Key
@@ -17,10 +22,11 @@ class WorkQueue:
     for a later time; an earlier one wins.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, lane_of: Callable[[Key], str] = lambda _: "") -> None:
         self._clock = clock
+        self._lane_of = lane_of
         self._changed = threading.Condition()
-        self._ready: deque[Key] = deque()
+        self._ready: dict[str, deque[Key]] = {}
         self._dirty: set[Key] = set()
         self._processing: set[Key] = set()
         self._delayed: list[tuple[float, Key]] = []
@@ -40,19 +46,19 @@ class WorkQueue:
                 return
             self._due[key] = due
             heapq.heappush(self._delayed, (due, key))
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def get(self, block: bool = True) -> Key | None:
-        """The next key, to be given back with `done`; None once closed, or at once where nothing is ready."""
+    def get(self, lane: str | None = None, block: bool = True) -> Key | None:
+        """The next key of a lane (None: of any), to be given back with `done`.
+
+        None once closed, or, where not to `block`, if nothing is ready.
+        """
         with self._changed:
             while True:
                 if self._closed:
                     return None
                 pause = self._promote_due()
-                if self._ready:
-                    key = self._ready.popleft()
-                    self._dirty.discard(key)
-                    self._processing.add(key)
+                if (key := self._take(lane)) is not None:
                     return key
                 if not block:
                     return None
@@ -63,8 +69,7 @@ class WorkQueue:
         with self._changed:
             self._processing.discard(key)
             if key in self._dirty:
-                self._ready.append(key)
-                self._changed.notify()
+                self._make_ready(key)
 
     def next_due(self) -> float | None:
         """The monotonic time at which the first delayed key comes due, or None."""
@@ -75,13 +80,13 @@ class WorkQueue:
     def depth(self) -> int:
         """How many keys are ready."""
         with self._changed:
-            return len(self._ready)
+            return sum(map(len, self._ready.values()))
 
     def idle(self) -> bool:
         """True where nothing is ready or being worked on."""
         with self._changed:
             self._promote_due()
-            return not self._ready and not self._processing
+            return not any(self._ready.values()) and not self._processing
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -94,8 +99,21 @@ class WorkQueue:
             return
         self._dirty.add(key)
         if key not in self._processing:
-            self._ready.append(key)
-            self._changed.notify()
+            self._make_ready(key)
+
+    def _make_ready(self, key: Key) -> None:
+        self._ready.setdefault(self._lane_of(key), deque()).append(key)
+        self._changed.notify_all()
+
+    def _take(self, lane: str | None) -> Key | None:
+        lanes = self._ready.values() if lane is None else (self._ready.get(lane, deque()),)
+        waiting = next((keys for keys in lanes if keys), None)
+        if waiting is None:
+            return None
+        key = waiting.popleft()
+        self._dirty.discard(key)
+        self._processing.add(key)
+        return key
 
     def _promote_due(self) -> float | None:
         """Move what is due to the ready keys; the seconds until the next one is, or None."""

@@ -24,7 +24,7 @@ from .evidence import Evidence
 from .executor import Executor
 from .intake import Intake
 from .journal import Journal
-from .outlook import Outlook
+from .outlook import Outlook, lane_of
 from .pulse import Identity, Pulse
 from .queue import WorkQueue
 from .reconciler import Collaborators, Reconciler
@@ -73,7 +73,7 @@ class Loop:
 
 def wire(seams: Seams) -> Loop:
     """Put the loop together. Starts nothing."""
-    queue, backoff = WorkQueue(seams.clock), Backoff(seams.rng)
+    queue, backoff = WorkQueue(seams.clock, lane_of(seams.world)), Backoff(seams.rng)
     journal = Journal(seams.store, seams.hold_store, seams.clock)
     evidence = Evidence(seams.runtimes, journal, seams.clock)
     outlook = Outlook(seams.identity.instance, seams.world, seams.runtimes, seams.clock, seams.new_uid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterable
 
 import structlog
 
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Workers:
-    """So many threads over one queue."""
+    """So many threads for each lane of one queue."""
 
     def __init__(
         self, queue: WorkQueue, reconciler: Reconciler, backoff: Backoff, recorder: Recorder, clock: Clock
@@ -31,10 +32,12 @@ class Workers:
         self._clock = clock
         self._threads: list[threading.Thread] = []
 
-    def start(self, count: int) -> None:
-        """Begin to work."""
+    def start(self, count: int, lanes: Iterable[str]) -> None:
+        """Begin to work, with so many threads for each lane."""
         self._threads = [
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(count)
+            threading.Thread(target=self._work, args=(lane,), name=f"{lane}-{number}", daemon=True)
+            for lane in lanes
+            for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
@@ -58,8 +61,8 @@ class Workers:
         self._handle(key)
         return True
 
-    def _work(self) -> None:
-        while (key := self._queue.get()) is not None:
+    def _work(self, lane: str) -> None:
+        while (key := self._queue.get(lane)) is not None:
             self._handle(key)
 
     def _handle(self, key: Key) -> None:

@@ -109,3 +109,14 @@ def test_backoff_grows_is_capped_never_overflows_and_is_forgotten() -> None:
     assert max(delays[20:]) > 30.0
     backoff.forget(A)
     assert backoff.next_delay(A) <= 0.5
+
+
+def test_a_lane_that_is_busy_holds_up_no_other_and_a_key_is_in_one_lane_at_a_time() -> None:
+    queue = WorkQueue(FakeClock(), lane_of=lambda key: "slow" if key == A else "quick")
+    queue.add(A)
+    queue.add(B)
+    assert queue.get("quick", block=False) == B
+    assert queue.get("quick", block=False) is None
+    assert queue.get("slow", block=False) == A
+    queue.add(A)
+    assert queue.get("slow", block=False) is None
