@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 _GAP: Final = "   "
+_LEAST_LAST: Final = 32  # the last column is wrapped, but not into a strip of letters
 _STYLES: Final = {
     "Running": "green",
     "True": "green",
@@ -57,7 +58,9 @@ def show(table: Table, indent: int = 0) -> None:
         return
     from rich.padding import Padding  # noqa: PLC0415 - a pipe does without rich, which costs 60 ms
 
-    console().print(Padding(rich_table(table), (0, 0, 0, indent), expand=False))
+    *widths, last = widths_of(table)
+    least = indent + sum(width + len(_GAP) for width in widths) + min(last, _LEAST_LAST)
+    console(least).print(Padding(rich_table(table), (0, 0, 0, indent), expand=False))
 
 
 def plain(table: Table, least: Sequence[int] = ()) -> list[str]:
@@ -86,11 +89,13 @@ def rich_table(table: Table) -> RichTable:
     return drawn
 
 
-def console() -> Console:
-    """A console that leaves the words as they are."""
+def console(least: int = 0) -> Console:
+    """A console that leaves the words as they are; where the terminal is narrower than `least`, its lines wrap."""
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    return Console(highlight=False, markup=False, emoji=False)
+    made = Console(highlight=False, markup=False, emoji=False)
+    made.width = max(made.width, least)
+    return made
 
 
 def style_of(word: str) -> str:
