@@ -51,9 +51,9 @@ def account(record: Record, seen: Observed, spec: SandboxSpec, now: float) -> Re
         return replace(ended, crash_streak=0, restart_after=0.0, restarts=record.restarts + restarted)
     if end.engine_restarted:
         return replace(ended, restart_after=0.0)
-    if cannot_run(seen) and not record.failed_hash:
+    if cannot_run(seen):
         return failed(ended, seen.owner.spec_hash, "CannotRun", _cannot_run_text(seen, end))
-    if cannot_run(seen) or not restarts(spec.lifecycle.restart_policy, end.code):
+    if not restarts(spec.lifecycle.restart_policy, end.code):
         return replace(ended, finished="Succeeded" if end.code == 0 else "Failed")
     streak = next_streak(record.crash_streak, _ran_for(seen, end))
     again_at = now + restart_delay(streak)
@@ -73,6 +73,11 @@ def noted(record: Record, seen: Observed) -> Record:
         finished_at=end.finished_at,
     )
     return replace(record, last_termination=termination, handled_exit=_token(seen, end), ending=None, frozen=False)
+
+
+def end_text(record: Record) -> str:
+    """How it ended last."""
+    return record.last_termination.cause if record.last_termination else "ended by itself"
 
 
 def failed(record: Record, spec_hash: str, reason: str, message: str) -> Record:

@@ -11,7 +11,7 @@ from controller.model.record import Intent, Record
 from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import UP
-from controller.plan.exits import ENGINE_RESTARTED, KILL, READY_SECONDS, RESTART, carried_out, unfinished
+from controller.plan.exits import ENGINE_RESTARTED, KILL, READY_SECONDS, RESTART, carried_out, end_text, unfinished
 from controller.plan.limits import in_force, update_of
 from controller.plan.view import Notice, Plan, Verdict, View
 
@@ -51,9 +51,8 @@ def starting(view: View, desired: Desired) -> Verdict:
 def crash_loop(record: Record) -> Plan:
     """The plan that waits for the next restart."""
     ended = record.last_termination
-    cause = ended.cause if ended else "ended by itself"
     delay = format_duration(max(0.0, record.restart_after - (ended.finished_at if ended else 0.0)))
-    message = f"{cause}; ended {record.crash_streak} times in a row, waits {delay}"
+    message = f"{end_text(record)}; ended {record.crash_streak} times in a row, waits {delay}"
     return Plan(record, Verdict(Phase.CRASH_LOOP, False, "CrashLoopBackOff", message), requeue_at=record.restart_after)
 
 

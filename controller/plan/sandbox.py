@@ -17,6 +17,7 @@ from controller.plan.exits import (
     REPLACE_FAILED,
     RESTART,
     account,
+    end_text,
     failed,
     failed_to_replace,
     forgiven,
@@ -88,16 +89,18 @@ def _ended(record: Record, cast: Cast) -> Observed | None:
 def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) -> Plan:
     """The record after an end, and the verdict that follows from it; the next pass acts on it."""
     notices: tuple[Notice, ...] = ()
+    record = account(view.record, ended, desired.spec, view.now)
     if ended is not cast.acting:
         record = noted(view.record, ended)
+    elif cast.failed and record.failed_hash != desired.spec_hash:
+        # What it fell back to can never run again either; the spec that failed stays the one to be edited.
+        known = view.record
+        record = failed(record, desired.spec_hash, known.failure_reason, known.failure)
+        record = replace(record, finished="Failed")
     elif ended is cast.current and cast.predecessor and failed_to_replace(view.record, ended, desired.spec):
-        record = noted(view.record, ended)
-        why = account(view.record, ended, desired.spec, view.now).failure
-        failure = f"the new one ended: {why or (record.last_termination.cause if record.last_termination else '')}"
-        record = failed(record, desired.spec_hash, REPLACE_FAILED, failure)
+        failure = f"the new one ended: {record.failure or end_text(record)}"
+        record = failed(noted(view.record, ended), desired.spec_hash, REPLACE_FAILED, failure)
         notices = (Notice(REPLACE_FAILED, failure, warning=True),)
-    else:
-        record = account(view.record, ended, desired.spec, view.now)
     following = _plan_declared(replace(view, record=record), desired)
     return Plan(record, following.verdict, requeue_at=view.now, ended=ended, notices=notices)
 

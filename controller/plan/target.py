@@ -9,6 +9,7 @@ from typing import Final
 from controller.model.hold import Hold, HoldType
 from controller.model.record import Record
 from controller.model.spec import Lifecycle, OperatingMode, ShutdownPolicy, SuspendMode
+from controller.plan.exits import end_text
 from controller.plan.view import View
 
 LIMIT_EXCEEDED: Final = "LimitExceeded"
@@ -48,7 +49,7 @@ def target_of(view: View, lifecycle: Lifecycle) -> Target:
         erase = lifecycle.shutdown_policy is ShutdownPolicy.DELETE
         return Target(Goal.GONE, "Expired", _expiry_text(lifecycle), finished=True, erase=erase)
     if view.record.finished:
-        return Target(Goal.DOWN, view.record.finished, _end_text(view.record), finished=True)
+        return Target(Goal.DOWN, view.record.finished, end_text(view.record), finished=True)
     if stopped := holds.get(HoldType.STOPPED):
         return Target(Goal.DOWN, LIMIT_EXCEEDED, stopped.cause)
     return _suspended(lifecycle, holds) or Target(Goal.RUN)
@@ -80,7 +81,3 @@ def expired(lifecycle: Lifecycle, record: Record, now: float) -> bool:
 
 def _expiry_text(lifecycle: Lifecycle) -> str:
     return "spec.ttl has passed" if lifecycle.shutdown_time is None else "spec.shutdownTime or spec.ttl has passed"
-
-
-def _end_text(record: Record) -> str:
-    return record.last_termination.cause if record.last_termination else "ended by itself"

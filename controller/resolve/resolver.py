@@ -10,7 +10,7 @@ from typing import Any, Final
 from controller.model.identity import digest_of, spec_hash
 from controller.model.manifest import Document
 from controller.model.quantity import format_memory
-from controller.model.spec import Desired, Isolation, SandboxSpec
+from controller.model.spec import Desired, Isolation, Limits, SandboxSpec
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
 
@@ -63,12 +63,7 @@ def template_of(spec: SandboxSpec, implied_tmpfs: bool) -> dict[str, Any]:
         "env": [_plain_env(entry) for entry in map(asdict, spec.env)],
         "workingDir": spec.working_dir,
         "packages": {"python": list(spec.packages)},
-        "resources": {
-            "limits": {
-                "openFiles": limits.open_files,
-                "unlimited": [name for name in ("memory", "cpu", "pids") if getattr(limits, name) is None],
-            }
-        },
+        "resources": {"limits": {**_presence(limits), "openFiles": limits.open_files}},
     }
     if spec.isolation is Isolation.DIRECTORY:
         return common
@@ -94,6 +89,11 @@ def template_of(spec: SandboxSpec, implied_tmpfs: bool) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _presence(limits: Limits) -> dict[str, str | None]:
+    sizes = {"memory": limits.memory, "cpu": limits.cpu, "pids": limits.pids}
+    return {name: None if size is None else "limited" for name, size in sizes.items()}
 
 
 def _plain_env(entry: dict[str, Any]) -> dict[str, Any]:

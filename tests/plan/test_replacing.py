@@ -1,0 +1,363 @@
+"""A changed spec is replaced step by step, and rolled back where the new one fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.model.errors import (
+    CannotRunError,
+    DiskFullError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    ImageUnavailableError,
+    ResizePendingError,
+    RuntimeFailure,
+    StateError,
+)
+from controller.model.observed import InstanceState
+from controller.model.operation import Verb
+from controller.model.record import Replacement
+from controller.plan.failure import after_failure
+from tests.plan.simulation import Simulation
+from tests.plan.support import KEY, NOW, Given, desired, given, instance, lines
+
+PORT = {"mode": "bridge", "ports": [{"containerPort": 80, "hostPort": 8080}]}
+CHANGED = "spec.image changed a → b"
+
+
+def replaced(first: dict[str, object], second: dict[str, object], act: object = None) -> list[str]:
+    """The plans, one a batch, from the edit to the rest."""
+    simulation = Simulation()
+    simulation.edit(**first)
+    simulation.rest()
+    simulation.trace.clear()
+    simulation.edit(**second)
+    if callable(act):
+        act(simulation)
+    simulation.rest()
+    return simulation.trace
+
+
+def under_way(state: InstanceState = InstanceState.RUNNING, old: InstanceState = InstanceState.PAUSED) -> Given:
+    """A container made from image b has taken the place of one of image a, and is not Ready yet."""
+    a, b = desired(image="a"), desired(image="b")
+    situation = (
+        given().desired(image="a").desired(image="b").seen(instance(a, old), instance(b, state, slot="b", ran=0))
+    )
+    replacing = Replacement("docker-a", "docker", NOW - 1)
+    return situation.record(runtime="docker", replacing=replacing, applied=a.spec.limits)
+
+
+def test_the_old_one_is_frozen_and_removed_once_the_new_one_is_ready() -> None:
+    assert replaced({"image": "a"}, {"image": "b"}) == [
+        lines(
+            f"prepare: {CHANGED}",
+            f"pause docker-1: {CHANGED}",
+            f"create: {CHANGED}",
+            f"start: {CHANGED}",
+            f"= Creating, not ready: Replacing ({CHANGED})",
+        ),
+        "= Running, not ready: Starting",
+        lines("remove docker-1: its replacement is Ready", "= Running, ready: Running"),
+        "= Running, ready: Running",
+    ]
+
+
+def test_one_that_holds_a_port_the_new_one_needs_is_stopped() -> None:
+    first = replaced({"image": "a", "network": PORT}, {"image": "b", "network": PORT})[0]
+    assert f"stop docker-1: {CHANGED}" in first.splitlines()
+    other = {"mode": "bridge", "ports": [{"containerPort": 80, "hostPort": 9090}]}
+    first = replaced({"image": "a", "network": PORT}, {"image": "a", "network": other})[0]
+    assert "pause docker-1" in first
+
+
+def test_a_runtime_that_cannot_freeze_stops() -> None:
+    situation = given().desired(image="a").running().desired(image="b").able(freeze=False)
+    assert f"stop docker-a: {CHANGED}" in situation.text()
+
+
+def test_another_isolation_is_a_replacement_on_the_same_workspace() -> None:
+    batches = replaced({"image": "a"}, {"isolation": "directory", "image": "a", "command": ["serve"]})
+    assert batches[0].splitlines()[1] == "pause docker-1: spec.isolation changed container → directory"
+    assert batches[2].splitlines()[0] == "remove docker-1: its replacement is Ready"
+
+
+def test_one_that_has_ended_makes_room_at_once() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a", restartPolicy="Never")
+    simulation.rest()
+    simulation.end(0)
+    simulation.rest()
+    simulation.edit(image="b", restartPolicy="Never")
+    simulation.trace.clear()
+    simulation.rest()
+    assert simulation.trace[0] == lines(
+        f"prepare: {CHANGED}",
+        f"remove docker-1: {CHANGED}",
+        f"create: {CHANGED}",
+        f"start: {CHANGED}",
+        f"= Creating, not ready: Replacing ({CHANGED})",
+    )
+
+
+def test_an_end_of_the_old_one_that_the_edit_overtook_does_not_end_the_new_one() -> None:
+    situation = given().desired(image="a", restartPolicy="Never").exited(1).desired(image="b", restartPolicy="Never")
+    record = situation.plan().record
+    assert record.last_termination is not None
+    assert (record.finished, record.failed_hash, record.crash_streak) == ("", "", 0)
+
+
+def test_a_new_one_that_ends_at_once_is_removed_and_the_old_one_goes_on() -> None:
+    def end(simulation: Simulation) -> None:
+        simulation.settle()
+        simulation.end(1)
+        simulation.trace.clear()
+
+    failure = "the new one ended: exited with status 1"
+    goes_on = f"degraded ReplaceFailed: {failure}; the previous version goes on until the manifest is edited"
+    assert replaced({"image": "a", "restartPolicy": "Never"}, {"image": "b", "restartPolicy": "Never"}, end) == [
+        f"= Creating, not ready: ReplaceFailed ({failure})",
+        lines(f"remove docker-2: {failure}", f"= Creating, not ready: ReplaceFailed ({failure})"),
+        lines(f"unpause docker-1: its replacement failed: {failure}", f"= Creating, not ready: Starting; {goes_on}"),
+        f"= Running, ready: Running; {goes_on}",
+    ]
+
+
+def test_a_new_one_that_cannot_run_says_why_the_old_one_goes_on() -> None:
+    def end(simulation: Simulation) -> None:
+        simulation.settle()
+        simulation.end(127)
+
+    last = replaced({"image": "a"}, {"image": "b", "command": ["nope"]}, end)[-1]
+    assert last.startswith("= Running, ready: Running; degraded ReplaceFailed: the new one ended: nope: not found")
+
+
+def test_a_new_one_that_has_done_its_work_at_once_has_succeeded() -> None:
+    def end(simulation: Simulation) -> None:
+        simulation.settle()
+        simulation.end(0)
+        simulation.trace.clear()
+
+    assert replaced({"image": "a"}, {"image": "b", "restartPolicy": "Never"}, end)[1:] == [
+        lines(
+            "stop docker-1: Succeeded: exited with status 0",
+            "remove docker-1: its replacement has ended",
+            "= Succeeded, not ready: Succeeded (exited with status 0); finished Succeeded",
+        ),
+        "= Succeeded, not ready: Succeeded (exited with status 0); finished Succeeded",
+    ]
+
+
+def test_one_that_went_down_for_the_new_one_is_started_again_and_not_blamed() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a", network=PORT, restartPolicy="Never")
+    simulation.rest()
+    simulation.fail(Verb.START, RuntimeFailure("port is already allocated"), "b")
+    simulation.edit(image="b", network=PORT, restartPolicy="Never")
+    simulation.rest()
+    assert simulation.record is not None
+    assert (simulation.record.finished, simulation.record.restarts) == ("", 0)
+    assert [seen.id for seen in simulation.unfrozen()] == ["docker-1"]
+    assert "start docker-1: its replacement failed: port is already allocated" in "\n".join(simulation.trace)
+
+
+def test_a_rolled_back_one_keeps_its_own_limits() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a", resources={"limits": {"memory": "256Mi"}})
+    simulation.rest()
+    simulation.fail(Verb.START, RuntimeFailure("no"), "b")
+    simulation.edit(image="b", resources={"limits": {"memory": "64Mi"}})
+    simulation.rest()
+    (running,) = simulation.unfrozen()
+    assert running.limits.memory == 256 << 20
+    simulation.relimit(replace(running.limits, memory=1 << 30))
+    simulation.rest()
+    assert simulation.unfrozen()[0].limits.memory == 256 << 20
+
+
+def test_a_rolled_back_one_that_ends_is_restarted_by_its_policy() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a")
+    simulation.rest()
+    simulation.fail(Verb.START, RuntimeFailure("no"), "b")
+    simulation.edit(image="b")
+    simulation.rest()
+    simulation.end(1)
+    simulation.rest()
+    assert [seen.id for seen in simulation.unfrozen()] == ["docker-1"]
+    assert simulation.record is not None
+    assert simulation.record.restarts == 1
+
+
+def test_what_a_failed_one_fell_back_to_can_fail_for_good_as_well() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a")
+    simulation.rest()
+    simulation.fail(Verb.START, RuntimeFailure("no"), "b")
+    simulation.edit(image="b")
+    simulation.rest()
+    simulation.meddle("docker", InstanceState.PAUSED)
+    simulation.settle()
+    simulation.instances = {seen.id: replace(seen, started_at=simulation.now) for seen in simulation.instances.values()}
+    simulation.end(127)
+    simulation.rest()
+    assert simulation.unfrozen() == []
+    assert simulation.record is not None
+    assert (simulation.record.finished, simulation.record.failure_reason) == ("Failed", "ReplaceFailed")
+    assert simulation.record.failed_hash == desired(image="b").spec_hash
+
+
+def test_a_failed_one_whose_predecessor_is_gone_is_tried_again() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a")
+    simulation.rest()
+    simulation.fail(Verb.START, RuntimeFailure("no"), "b", times=1)
+    simulation.edit(image="b")
+    simulation.rest()
+    simulation.meddle("docker", None)
+    simulation.rest()
+    (running,) = simulation.unfrozen()
+    assert running.template["image"] == "b"
+
+
+def test_a_restart_tries_a_failed_spec_again() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a")
+    simulation.rest()
+    simulation.fail(Verb.START, RuntimeFailure("no"), "b", times=1)
+    simulation.edit(image="b")
+    simulation.rest()
+    simulation.ask("restart")
+    simulation.rest()
+    (running,) = simulation.unfrozen()
+    assert running.template["image"] == "b"
+
+
+def test_a_replacement_that_is_called_off_removes_the_new_one_before_the_old_one_thaws() -> None:
+    situation = under_way().desired(image="a").record(attempt_since=NOW)
+    assert situation.text() == lines(
+        "remove docker-b: an instance too many",
+        "unpause docker-a: its replacement was called off",
+        "= Creating, not ready: Starting",
+    )
+
+
+def test_an_edit_meanwhile_keeps_the_one_that_was_ready_and_not_the_one_in_between() -> None:
+    changed = "spec.image changed a → c"
+    assert under_way().desired(image="c").text() == lines(
+        f"prepare: {changed}",
+        "remove docker-b: an instance too many",
+        f"create: {changed}",
+        f"start: {changed}",
+        f"= Creating, not ready: Replacing ({changed})",
+    )
+
+
+def test_an_old_one_that_was_thawed_from_outside_is_frozen_again() -> None:
+    assert under_way(old=InstanceState.RUNNING).text() == lines(
+        "pause docker-a: its replacement is under way", "= Running, not ready: Starting"
+    )
+    created = under_way(InstanceState.CREATED, old=InstanceState.RUNNING)
+    assert [str(operation.verb) for operation in created.plan().operations] == ["pause", "start"]
+
+
+def test_a_replacement_goes_on_though_a_dependency_is_lost_meanwhile() -> None:
+    created = under_way(InstanceState.CREATED).but(waiting_for=("default/db",))
+    assert [str(operation.verb) for operation in created.plan().operations] == ["start"]
+
+
+def test_the_limits_of_the_old_one_are_remembered_until_it_is_gone() -> None:
+    edited = under_way().record(applied=desired(image="a").spec.limits)
+    larger = edited.desired(image="b", resources={"limits": {"memory": "1Gi"}}).plan()
+    assert larger.record.applied == desired(image="a").spec.limits
+
+
+def test_a_restored_workspace_replaces_the_instance_on_the_other_one() -> None:
+    situation = given().desired(image="a").running().record(uid="uid-0")
+    assert situation.text().splitlines()[0] == "prepare: its workspace was restored"
+
+
+def test_a_cause_names_variables_and_never_their_values() -> None:
+    before = [{"name": "LANG", "value": "C"}, {"name": "TOKEN", "value": "hunter2"}]
+    after = [{"name": "LANG", "value": "C"}, {"name": "TOKEN", "value": "hunter3"}, {"name": "MORE", "value": "x"}]
+    situation = given().desired(image="a", env=before).running().desired(image="a", env=after)
+    assert situation.text().splitlines()[0] == "prepare: spec.env changed MORE, TOKEN"
+    assert "hunter" not in situation.text()
+    turned = given().desired(image="a", env=before).running().desired(image="a", env=before[::-1])
+    assert turned.text().splitlines()[0] == "prepare: spec.env changed its order"
+
+
+def test_a_cause_tells_three_differences_and_counts_the_rest() -> None:
+    situation = given().desired(image="a").running()
+    edited = situation.desired(
+        image="b" * 60, user="7", workingDir="/workspace/x", command=["c"], resources={"limits": {"cpu": None}}
+    )
+    assert edited.text().splitlines()[0] == (
+        f'prepare: spec.command changed [] → ["c"]; spec.image changed a → {"b" * 39}…; '
+        "spec.resources.limits.cpu changed limited → none and 2 more"
+    )
+
+
+def test_one_made_by_another_version_is_replaced_and_says_so() -> None:
+    old = instance(desired(image="a"))
+    older = replace(old, owner=replace(old.owner, spec_hash="v0:1"))
+    assert given().desired(image="a").seen(older).text().splitlines()[0] == (
+        "prepare: made by another version of sandkeeper"
+    )
+
+
+FINAL = "a spec that waits for an edit"
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "final"),
+    [
+        (Verb.CREATE, RuntimeFailure("500"), True),
+        (Verb.START, RuntimeFailure("port is taken"), True),
+        (Verb.CREATE, DiskFullError("full"), True),
+        (Verb.PREPARE, CannotRunError("no such runtime"), True),
+        (Verb.START, EngineTimeoutError("no answer"), False),
+        (Verb.START, EngineUnavailableError("gone"), False),
+        (Verb.PREPARE, ImageUnavailableError("no such image"), False),
+        (Verb.PREPARE, RuntimeFailure("500"), False),
+        (Verb.PAUSE, RuntimeFailure("500"), False),
+        (Verb.REMOVE, RuntimeFailure("busy"), False),
+        (Verb.UPDATE, ResizePendingError("in use"), False),
+    ],
+)
+def test_which_failures_of_a_replacement_are_final(operation: Verb, error: RuntimeFailure, final: bool) -> None:
+    error.operation = str(operation)
+    view = given().desired(image="a").running().desired(image="b").view()
+    record = after_failure(view, error)
+    assert (record.failed_hash == desired(image="b").spec_hash) is final
+    assert record.failure_reason == ("ReplaceFailed" if final else "")
+
+
+def test_failures_past_the_startup_deadline_end_a_replacement() -> None:
+    error = EngineTimeoutError("no answer")
+    error.operation = "start"
+    late = under_way(InstanceState.CREATED).record(replacing=Replacement("docker-a", "docker", NOW - 301))
+    assert after_failure(late.view(), error).failure_reason == "ReplaceFailed"
+    assert after_failure(under_way(InstanceState.CREATED).view(), error).failure_reason == ""
+    assert after_failure(late.view(), EngineUnavailableError("gone")).failure_reason == ""
+
+
+def test_without_a_predecessor_only_what_can_never_run_is_final() -> None:
+    error = RuntimeFailure("500")
+    error.operation = "create"
+    view = given().desired(image="a").view()
+    assert after_failure(view, error) == view.record
+    assert after_failure(view, CannotRunError("no such runtime")).failure_reason == "CannotRun"
+    assert after_failure(view, StateError("the disk is full")) == view.record
+    undeclared = given().desired(image="a").undeclared().view()
+    assert after_failure(undeclared, CannotRunError("x")) == undeclared.record
+
+
+def test_a_failure_of_what_is_rolled_back_to_does_not_hide_why() -> None:
+    error = RuntimeFailure("the old one does not start either")
+    error.operation = "start"
+    view = under_way().record(failed_hash=desired(image="b").spec_hash, failure="the first reason").view()
+    assert after_failure(view, error).failure == "the first reason"
+    assert view.key == KEY
