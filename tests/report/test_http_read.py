@@ -13,6 +13,10 @@ import httpx
 import pytest
 
 from controller.model.identity import sandbox_key
+from controller.report import listing
+from controller.report.backend import Backend
+from controller.report.metrics import Metrics
+from controller.report.usage_history import UsageHistory
 from tests.report.conftest import Served
 from tests.report.plane import FakePlane
 from tests.report.values import NOON, WEB, event, termination, usage, view
@@ -104,6 +108,18 @@ def test_a_watcher_gets_the_list_at_once_and_after_each_change(tcp: httpx.Client
         plane.change(view(), view(OTHER))
         changed = json.loads(next(lines))
         assert (changed["version"], len(changed["items"])) == (2, 2)
+
+
+def test_a_watcher_hears_that_the_daemon_lives_where_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("KEEP_ALIVE_SECONDS", 0.03), ("_LOOK_SECONDS", 0.01), ("_QUIET_SECONDS", 0.001)):
+        monkeypatch.setattr(listing, name, seconds)
+    plane, history = FakePlane([view()]), UsageHistory()
+    watch = listing.Watch(Backend(plane, Metrics("0", (), history), history, output=False), namespace=None)
+    lines = iter(watch)
+    assert next(lines).startswith(b'{"version":1,')
+    assert [next(lines), next(lines)] == [b"\n", b"\n"]
+    watch.close()
+    assert list(lines) == []
 
 
 def test_the_page_runs_nothing_but_its_own_script(tcp: httpx.Client) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from controller.model.spec import Limits
 from controller.report.metrics import Metrics
 from controller.report.sandbox_metrics import render_sandboxes
 from controller.report.usage_history import UsageHistory
+from tests.prometheus.server import need
 from tests.report.plane import FakePlane
 from tests.report.values import NOON, WEB, record, status, usage, view
 
@@ -205,12 +205,9 @@ def test_label_values_are_escaped(metrics: Metrics) -> None:
 
 
 def test_promtool_finds_nothing_to_say(metrics: Metrics) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
     metrics.violated(WEB, "memory", "kill")
     page = metrics.page(FakePlane([view(), view(sandbox_key("team", "worker"))]))
-    checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
+    checked = subprocess.run([need("promtool"), "check", "metrics"], input=page, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
