@@ -116,7 +116,8 @@ def iptables_are_free() -> bool:
 def remove_networks(root: Path) -> None:
     """Remove the bridges of the engine's networks and, where it managed iptables, Docker's chains."""
     store = root / "data/network/files/local-kv.db"
-    bridges = set(re.findall(r"br-[0-9a-f]{12}", store.read_text("latin-1"))) if store.exists() else set()
+    content = store.read_text("latin-1") if store.exists() else ""
+    bridges = set(re.findall(r"br-[0-9a-f]{12}|sk-[0-9a-f]{8}", content))
     for bridge in bridges:
         if Path("/sys/class/net", bridge).exists():
             run(["busybox", "ip", "link", "del", bridge])
