@@ -101,7 +101,8 @@ class Bench:
         try:
             for seen in self.runtime.list():
                 self.runtime.remove(seen.id)
-            self.another(engine=self.engine).collect_garbage(lambda _: False)
+            self.another().collect_garbage(lambda _: False)
+            self.runtime.collect_garbage(lambda _: False)
         except RuntimeFailure:
             pass  # its engine is gone, and so is all that was made
         for runtime in self._runtimes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,30 @@ def test_a_listener_that_is_no_engine_is_not_identified(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "engine.sock"))
         listener.listen()
         assert engine_process(str(tmp_path / "engine.sock")) is None
+
+
+MANAGER = """
+import pathlib, socket, subprocess, sys
+pathlib.Path("/proc/self/comm").write_text("systemd")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+child = "import pathlib, time; pathlib.Path('/proc/self/comm').write_text('dockerd'); print(flush=True); time.sleep(60)"
+engine = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
+engine.stdout.readline()
+print(engine.pid, flush=True)
+sys.stdin.read()
+engine.kill()
+"""
+
+
+def test_of_a_socket_that_a_service_manager_opened_it_is_the_managers_engine(tmp_path: Path) -> None:
+    address = str(tmp_path / "engine.sock")
+    command = [sys.executable, "-c", MANAGER, address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as manager:
+        assert manager.stdout is not None
+        engine = manager.stdout.readline().strip()
+        found = engine_process(address)
+        manager.communicate()
+    assert found is not None
+    assert found.token.split(":")[1] == engine

@@ -85,6 +85,27 @@ def test_link_local_addresses_are_blocked_for_as_long_as_it_is_there(bench: Benc
     assert not firewall.is_blocked(bridge)
 
 
+@pytest.mark.root
+def test_a_start_blocks_them_again(bench: Bench, bridge: str) -> None:
+    """A reboot takes the rule, and nothing is prepared for what only starts again."""
+    seen = bench.run(spec=BRIDGED)
+    bench.runtime.stop(seen.id, 0)
+    firewall.unblock_link_local(bridge)
+    bench.runtime.start(seen.id)
+    assert firewall.is_blocked(bridge)
+
+
+@pytest.mark.root
+def test_the_rule_of_a_network_removed_from_outside_is_swept(
+    bench: Bench, raw: DockerClient, name: str, bridge: str
+) -> None:
+    bench.runtime.prepare(desired("web", BRIDGED))
+    raw.api.remove_network(name)
+    assert firewall.is_blocked(bridge)
+    bench.runtime.collect_garbage(nobody)
+    assert not firewall.is_blocked(bridge)
+
+
 def test_two_sandboxes_of_one_namespace_do_not_reach_each_other(bench: Bench, raw: DockerClient, bridge: str) -> None:
     server = bench.run("server", BRIDGED | SERVE)
     client = bench.run("client", BRIDGED)

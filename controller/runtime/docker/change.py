@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -40,6 +41,7 @@ class Changer:
         self._hierarchy = Hierarchy.detect()
         self._lock = threading.Lock()
         self._written: dict[str, Limits] = {}
+        self.before_start: Callable[[Container], None] = lambda _: None
 
     def start(self, target: str) -> None:
         """Start it; one that runs is left alone."""
@@ -48,6 +50,7 @@ class Changer:
             return
         if container.state is InstanceState.PAUSED:
             raise ConflictError(f"{container.name} is paused: it is to be thawed, not started")
+        self.before_start(container)
         self._post(container, "start", read=self._timeouts.slow)
 
     def stop(self, target: str, grace: float) -> None:

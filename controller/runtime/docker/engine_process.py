@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _ENGINE: Final = "dockerd"
+_MANAGER: Final = "systemd"
 _UCRED: Final = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 
 
@@ -34,12 +35,11 @@ def engine_process(path: str, timeout: float = 2.0) -> EngineProcess | None:
     listener = _listener(path, timeout)
     if listener <= 0:
         return None
-    if _read(f"/proc/{listener}/comm") == _ENGINE:
+    name = _read(f"/proc/{listener}/comm")
+    if name == _ENGINE:
         return _described(listener)
-    for pid in _pids():
-        if _read(f"/proc/{pid}/comm") == _ENGINE and _stat(pid)[1:2] == [str(listener)]:
-            return _described(pid)
-    return None
+    engines = _engines_of(listener) if name == _MANAGER else []
+    return _described(engines[0]) if len(engines) == 1 else None
 
 
 def _listener(path: str, timeout: float) -> int:
@@ -48,6 +48,10 @@ def _listener(path: str, timeout: float) -> int:
         probe.connect(path)
         pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return int(pid)
+
+
+def _engines_of(parent: int) -> list[int]:
+    return [pid for pid in _pids() if _read(f"/proc/{pid}/comm") == _ENGINE and _stat(pid)[1:2] == [str(parent)]]
 
 
 def _described(pid: int) -> EngineProcess | None:

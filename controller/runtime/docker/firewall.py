@@ -10,10 +10,12 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Final
 
 LINK_LOCAL: Final = "169.254.0.0/16"
 _SECONDS: Final = 10.0
+_TAG: Final = re.compile(r'--comment "?sandkeeper:(\S+?)"? ')
 _PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -37,6 +39,15 @@ def unblock_link_local(bridge: str) -> None:
 def is_blocked(bridge: str) -> bool:
     """Whether the rule is in force; False too where that cannot be told."""
     return not _lack() and not _run("-C", bridge)
+
+
+def sweep() -> None:
+    """Take away the rules of bridges that are there no more: a network can be removed from outside."""
+    if _lack():
+        return
+    for bridge in set(_TAG.findall(_iptables("-t", "raw", "-S", "PREROUTING")[0])):
+        if not Path("/sys/class/net", bridge).exists():
+            unblock_link_local(bridge)
 
 
 def gap(bridge: str) -> str:

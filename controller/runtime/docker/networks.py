@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -18,6 +19,7 @@ from controller.runtime.docker.client import EngineClient, quoted
 
 log = structlog.get_logger(__name__)
 
+_OURS: Final = re.compile(r"sandkeeper-.+-([0-9a-f]{8})")
 _BRIDGE: Final = "com.docker.network.bridge.name"
 # Between a prepare and the start that uses its network no container shows that it is needed.
 _FRESH_SECONDS: Final = 300.0
@@ -56,8 +58,13 @@ class Networks:
                 found = self._create(key.namespace, name)
             if (found.get("Labels") or {}).get(LABEL_INSTANCE) != self._instance:
                 raise NotOwnedError(f"network {name} does not carry this instance's label and is left alone: remove it")
-            if why := firewall.block_link_local(self.bridge_of(key.namespace)):
-                log.warning("link_local_not_blocked", network=name, reason=why)
+            self.guard(name)
+
+    def guard(self, network: str) -> None:
+        """Close a network to link-local addresses, where it is one of ours: the rule is lost with a reboot."""
+        matched = _OURS.fullmatch(network)
+        if matched and (why := firewall.block_link_local(f"sk-{matched[1]}")):
+            log.warning("link_local_not_blocked", network=network, reason=why)
 
     def gap(self, namespace: str) -> str:
         """Why the namespace's bridge is not closed ("" where it is); looked up at most once a minute."""
@@ -70,7 +77,7 @@ class Networks:
     def collect(self, wanted: Callable[[Key], bool]) -> None:
         """Remove the networks of ours that no container uses and no sandbox that is wanted was prepared for."""
         ours = self._client.get("/networks", {"filters": self._filter()})
-        if not ours:
+        if not ours and not self._users:
             return
         containers = self._client.get("/containers/json", {"all": "1", "filters": self._filter()})
         used = {(item.get("HostConfig") or {}).get("NetworkMode") for item in containers}
@@ -78,6 +85,7 @@ class Networks:
             with self._lock:
                 if network["Name"] not in used and not self._is_wanted(network["Name"], wanted):
                     self._remove(network)
+        firewall.sweep()
 
     def _is_wanted(self, name: str, wanted: Callable[[Key], bool]) -> bool:
         users = {key for key in self._users.get(name, ()) if wanted(key)}

@@ -67,6 +67,7 @@ class DockerRuntime:
         self._health.on_down = self._drop_streams
         self._observer.live_limits = self._changer.live_limits
         self._observer.oom_seen = self._meter.oom_seen
+        self._changer.before_start = lambda container: self._networks.guard(container.network)
         self._meter.known = self._observer.known
         self._meter.workspace = workspaces.path
 
