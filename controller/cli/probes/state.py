@@ -22,7 +22,7 @@ def probe_state_dir(setup: Setup) -> Iterator[Finding]:
     if not present.is_dir():
         yield fail("state folder", f"{present} is no folder", "move it away, or give another with --state-dir")
         return
-    if not os.access(present, os.W_OK | os.X_OK):
+    if not os.access(present, os.W_OK | os.X_OK, effective_ids=True):
         yield fail("state folder", f"{present} cannot be written by this user", "run as its owner, or give --state-dir")
         return
     if made and (loose := _loose(setup.state_dir)):
