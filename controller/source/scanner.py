@@ -50,7 +50,7 @@ class Scanner:
         if listing.identity is not None:
             self._first = False
             if not view.undecided:
-                self._identity.accept(listing.identity)
+                self._identity.accept(listing.identity, keep=snapshot.prune is None)
                 self._suspect = False
         return snapshot
 
@@ -111,18 +111,16 @@ class _RememberedIdentity:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._known = self._load()
+        self._known = self._kept = self._load()
 
     def accepts(self, identity: RootIdentity | None) -> bool:
         """Whether the folder is the one known, or the first."""
         return self._known in (None, identity)
 
-    def accept(self, identity: RootIdentity) -> None:
-        """This is the folder from now on."""
-        if identity == self._known:
-            return
+    def accept(self, identity: RootIdentity, keep: bool) -> None:
+        """This is the folder from now on; over a restart only if kept, which nothing blocked must stand against."""
         self._known = identity
-        if self._file is None:
+        if not keep or self._file is None or identity == self._kept:
             return
         try:
             draft = self._file.with_name(f"{self._file.name}.new")
@@ -130,6 +128,7 @@ class _RememberedIdentity:
             draft.replace(self._file)
         except OSError as exc:
             log.warning("root_identity_not_kept", file=str(self._file), error=exc.strerror)
+        self._kept = identity
 
     def _load(self) -> RootIdentity | None:
         try:
