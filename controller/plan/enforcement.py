@@ -20,6 +20,10 @@ _CLEARED_BELOW: Final = 0.9
 _THROTTLE_TO: Final = 0.5
 _RELEASE_BELOW: Final = 0.8
 _LEAST_CPU: Final = 10
+_ONE_CORE: Final = 1000
+
+Levels = dict[Resource, tuple[float, int | None]]
+"""What is used of a resource, and its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Window:
 
     def evidence(self, resource: Resource) -> tuple[Sample, ...]:
         """The samples kept of one resource, oldest first."""
-        return tuple(sample for kind, sample in self.samples if kind is resource)
+        return tuple(sample for kind, sample in self.samples if kind is resource)[-_KEPT_SAMPLES:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +78,24 @@ class Rules:
 
 def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
     """One measurement against the rules."""
+    if window.last is not None and usage.cpu_seconds < window.last.cpu_seconds:
+        window = _of_a_new_process(window)
     rate = _cpu_rate(window.last, usage)
-    levels = {
-        Resource.MEMORY: (float(usage.working_set), rules.limits.memory),
-        Resource.PIDS: (float(usage.pids), rules.limits.pids),
-    }
-    if usage.disk is not None:
-        levels[Resource.DISK] = (float(usage.disk), rules.limits.disk)
-    seen = _with_samples(_with_cpu(window, usage, rate, rules), usage, rate, levels, rules)
-    found: list[Violation] = []
-    active = set(seen.active)
-    for violation, mark in _violations(window, seen, usage, rules, levels):
-        if mark not in active:
-            found.append(replace(violation, samples=seen.evidence(violation.resource)))
-            active.add(mark)
-    active -= set(_cleared(seen, rules, levels))
+    levels = _levels(usage, rules.limits)
+    seen = _with_samples(_with_cpu(window, usage, rate, rules), usage, levels, rules)
+    found = list(_oom_kills(window.last, usage, rules))
+    active = set(window.active)
+    for resource, kind in _passed(seen, usage, rules, levels):
+        mark = f"{resource}/{kind}"
+        if mark not in active and not any(each.resource is resource for each in found):
+            # Only here is anything put into words: most measurements pass nothing, or nothing new.
+            found.append(_violation(seen, rules, levels, (resource, kind)))
+        active |= {mark, f"{resource}/warn"}
+    if active:
+        active -= set(_cleared(seen, rules, levels))
     release = rules.throttled_to is not None and _fell(seen, rules, usage.at)
-    return Assessment(replace(seen, active=frozenset(active)), tuple(found), release)
+    violations = tuple(replace(each, samples=seen.evidence(each.resource)) for each in found)
+    return Assessment(replace(seen, active=frozenset(active)), violations, release)
 
 
 def throttled_cpu(limit: int | None, rate: float) -> int:
@@ -98,62 +103,93 @@ def throttled_cpu(limit: int | None, rate: float) -> int:
     return max(_LEAST_CPU, int((limit if limit is not None else rate) * _THROTTLE_TO))
 
 
+def _of_a_new_process(window: Window) -> Window:
+    """The window after a restart: what was violated by the old process is no longer, but for what it left on disk."""
+    on_disk = frozenset(mark for mark in window.active if mark.startswith(f"{Resource.DISK}/"))
+    last = replace(window.last, cpu_seconds=0.0, oom_kills=0) if window.last else None
+    return Window(last=last, active=on_disk, samples=window.samples)
+
+
 def _cpu_rate(last: Usage | None, usage: Usage) -> float | None:
-    if last is None or usage.at <= last.at or usage.cpu_seconds < last.cpu_seconds:
+    if last is None or usage.at <= last.at:
         return None
     return (usage.cpu_seconds - last.cpu_seconds) / (usage.at - last.at) * 1000
 
 
+def _levels(usage: Usage, limits: Limits) -> Levels:
+    levels: Levels = {
+        Resource.MEMORY: (float(usage.working_set), limits.memory),
+        Resource.PIDS: (float(usage.pids), limits.pids),
+    }
+    if usage.disk is not None:
+        levels[Resource.DISK] = (float(usage.disk), limits.disk)
+    return levels
+
+
 def _with_cpu(window: Window, usage: Usage, rate: float | None, rules: Rules) -> Window:
-    above, below = window.cpu_above_since, window.cpu_below_since
-    if rate is not None:
-        limit = rules.limits.cpu or 1000
-        above = (above or usage.at) if rate >= limit * rules.enforcement.cpu.above else None
-        fallen = rules.throttled_to is not None and rate < rules.throttled_to * _RELEASE_BELOW
-        below = (below or usage.at) if fallen else None
-    return replace(window, last=usage, cpu_rate=rate, cpu_above_since=above, cpu_below_since=below)
+    if rate is None:
+        return replace(window, last=usage, cpu_rate=None)
+    limit = rules.limits.cpu or _ONE_CORE
+    is_above = rate >= limit * rules.enforcement.cpu.above
+    is_below = rules.throttled_to is not None and rate < rules.throttled_to * _RELEASE_BELOW
+    return replace(
+        window,
+        last=usage,
+        cpu_rate=rate,
+        cpu_above_since=_since(window.cpu_above_since, usage.at) if is_above else None,
+        cpu_below_since=_since(window.cpu_below_since, usage.at) if is_below else None,
+    )
 
 
-def _with_samples(
-    window: Window,
-    usage: Usage,
-    rate: float | None,
-    levels: dict[Resource, tuple[float, int | None]],
-    rules: Rules,
-) -> Window:
+def _since(since: float | None, now: float) -> float:
+    return now if since is None else since
+
+
+def _with_samples(window: Window, usage: Usage, levels: Levels, rules: Rules) -> Window:
     fresh = [(resource, Sample(usage.at, value, limit)) for resource, (value, limit) in levels.items()]
-    if rate is not None:
-        fresh.append((Resource.CPU, Sample(usage.at, rate, rules.limits.cpu)))
+    if window.cpu_rate is not None:
+        fresh.append((Resource.CPU, Sample(usage.at, window.cpu_rate, rules.limits.cpu)))
     return replace(window, samples=(*window.samples, *fresh)[-_KEPT_SAMPLES * 4 :])
 
 
-def _violations(
-    before: Window, seen: Window, usage: Usage, rules: Rules, levels: dict[Resource, tuple[float, int | None]]
-) -> Iterator[tuple[Violation, str]]:
+def _oom_kills(last: Usage | None, usage: Usage, rules: Rules) -> Iterator[Violation]:
+    """Processes that the kernel has killed since the last measurement: a violation of its own each time."""
+    kills = 0 if last is None else usage.oom_kills - last.oom_kills
+    if kills > 0:
+        limit = _shown(Resource.MEMORY, rules.limits.memory)
+        text = f"memory: the kernel killed {kills} process{'es' * (kills > 1)} at the limit of {limit}"
+        yield Violation(Resource.MEMORY, rules.enforcement.memory, True, text)
+
+
+def _passed(seen: Window, usage: Usage, rules: Rules, levels: Levels) -> Iterator[tuple[Resource, str]]:
+    """The resources over their limit ("over") or past warnAt ("warn")."""
+    for resource, (value, limit) in levels.items():
+        if limit is None:
+            continue
+        if _exceeds(resource, value, limit):
+            yield resource, "over"
+        elif value >= limit * rules.enforcement.warn_at:
+            yield resource, "warn"
+    if seen.cpu_above_since is not None and usage.at - seen.cpu_above_since >= rules.enforcement.cpu.for_seconds:
+        yield Resource.CPU, "over"
+
+
+def _violation(seen: Window, rules: Rules, levels: Levels, passed: tuple[Resource, str]) -> Violation:
+    resource, kind = passed
+    if resource is Resource.CPU:
+        return _cpu_violation(seen, rules)
     enforcement = rules.enforcement
+    value, limit = levels[resource]
+    text = f"{resource}: {_shown(resource, value)} of {_shown(resource, limit)}"
+    if kind == "warn":
+        percent = round(enforcement.warn_at * 100)
+        return Violation(resource, Action.WARN, False, f"{text}, past warnAt {percent}%")
     actions = {
         Resource.MEMORY: enforcement.memory,
         Resource.PIDS: enforcement.pids,
         Resource.DISK: enforcement.disk,
     }
-    kills = usage.oom_kills - (before.last.oom_kills if before.last else usage.oom_kills)
-    if kills > 0:
-        # A rising count is a violation of its own each time: the mark names the count.
-        limit_text = _shown(Resource.MEMORY, rules.limits.memory)
-        text = f"memory: the kernel killed {kills} process{'es' * (kills > 1)} at the limit of {limit_text}"
-        yield Violation(Resource.MEMORY, enforcement.memory, True, text), f"oom/{usage.oom_kills}"
-    for resource, (value, limit) in levels.items():
-        exceeded = limit is not None and _exceeds(resource, value, limit)
-        if limit is None or not (exceeded or value >= limit * enforcement.warn_at):
-            continue  # as nearly always: nothing is put into words
-        text = f"{resource}: {_shown(resource, value)} of {_shown(resource, limit)}"
-        if exceeded:
-            yield Violation(resource, actions[resource], True, f"{text}, over the limit"), f"{resource}/over"
-        else:
-            percent = round(enforcement.warn_at * 100)
-            yield Violation(resource, Action.WARN, False, f"{text}, past warnAt {percent}%"), f"{resource}/warn"
-    if seen.cpu_above_since is not None and usage.at - seen.cpu_above_since >= enforcement.cpu.for_seconds:
-        yield _cpu_violation(seen, rules), "cpu/over"
+    return Violation(resource, actions[resource], True, f"{text}, over the limit")
 
 
 def _exceeds(resource: Resource, value: float, limit: int) -> bool:
@@ -163,7 +199,7 @@ def _exceeds(resource: Resource, value: float, limit: int) -> bool:
 
 def _cpu_violation(seen: Window, rules: Rules) -> Violation:
     cpu = rules.enforcement.cpu
-    limit = rules.limits.cpu or 1000
+    limit = rules.limits.cpu or _ONE_CORE
     text = (
         f"cpu: {format_cpu(round(seen.cpu_rate or 0))} of {format_cpu(limit)}, "
         f"above {round(cpu.above * 100)}% for {format_duration(cpu.for_seconds)}"
@@ -171,7 +207,7 @@ def _cpu_violation(seen: Window, rules: Rules) -> Violation:
     return Violation(Resource.CPU, cpu.action, True, text)
 
 
-def _cleared(seen: Window, rules: Rules, levels: dict[Resource, tuple[float, int | None]]) -> Iterator[str]:
+def _cleared(seen: Window, rules: Rules, levels: Levels) -> Iterator[str]:
     for resource, (value, limit) in levels.items():
         if limit is None or value < limit * _CLEARED_BELOW:
             yield f"{resource}/over"

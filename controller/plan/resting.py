@@ -45,13 +45,13 @@ def _plan_gone(view: View, desired: Desired, target: Target) -> Plan:
 def _plan_down(view: View, desired: Desired, cast: Cast, target: Target) -> Plan:
     cause = f"{target.reason}: {target.message}"
     grace = desired.spec.lifecycle.stop_grace_period
+    relics = cast.others if target.finished and cast.acting is cast.current else ()
     stops = tuple(
         Operation(Verb.STOP, view.key, seen.runtime, cause, target=seen.id, grace=grace)
         for seen in view.observed
-        if seen.state in UP
+        if seen.state in UP and seen not in relics
     )
     record = replace(view.record, ending=Intent("stop", target.cause)) if stops else view.record
-    relics = cast.others if target.finished and cast.acting is cast.current else ()
     operations = (*stops, *removals_of(view, relics, "its replacement has ended"))
     return Plan(record, verdict_down(target, at_rest=not operations), operations)
 

@@ -142,7 +142,6 @@ def test_a_new_one_that_has_done_its_work_at_once_has_succeeded() -> None:
 
     assert replaced({"image": "a"}, {"image": "b", "restartPolicy": "Never"}, end)[1:] == [
         lines(
-            "stop docker-1: Succeeded: exited with status 0",
             "remove docker-1: its replacement has ended",
             "= Succeeded, not ready: Succeeded (exited with status 0); finished Succeeded",
         ),

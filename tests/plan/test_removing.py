@@ -1,0 +1,62 @@
+"""A sandbox that no file declares any more goes, dependents first, and its workspace is kept in the trash."""
+
+from __future__ import annotations
+
+from controller.model.observed import InstanceState
+from tests.plan.support import desired, given, instance, lines
+
+CAUSE = "no manifest declares it any more (was web.yaml:1)"
+
+
+def test_it_is_stopped_removed_and_its_workspace_put_into_the_trash() -> None:
+    situation = given().desired(image="a", stopGracePeriod="3s").running().undeclared()
+    assert situation.text() == lines(
+        f"stop docker-a: {CAUSE}",
+        f"remove docker-a: {CAUSE}",
+        f"trash: {CAUSE}",
+        f"= Terminating, not ready: Removed ({CAUSE})",
+    )
+    plan = situation.plan()
+    assert plan.forget
+    assert plan.operations[0].grace == 3.0
+    assert plan.operations[-1].uid == "uid-1"
+
+
+def test_every_instance_goes_paused_and_ended_ones_too() -> None:
+    a, b = desired(image="a"), desired(image="b")
+    situation = (
+        given().desired(image="b").seen(instance(a, InstanceState.PAUSED), instance(b, InstanceState.EXITED, slot="b"))
+    )
+    assert situation.undeclared().text().splitlines()[:-2] == [
+        f"stop docker-a: {CAUSE}",
+        f"remove docker-a: {CAUSE}",
+        f"remove docker-b: {CAUSE}",
+    ]
+
+
+def test_a_directory_without_a_process_needs_no_stop() -> None:
+    situation = given().desired(isolation="directory").running().undeclared()
+    assert [str(operation.verb) for operation in situation.plan().operations] == ["remove", "trash"]
+
+
+def test_one_that_never_ran_leaves_only_its_workspace() -> None:
+    assert [str(each.verb) for each in given().desired(image="a").undeclared().plan().operations] == ["trash"]
+
+
+def test_an_unknown_one_of_ours_goes_as_well() -> None:
+    situation = given().desired(image="a").running().record(origin="", document={}).undeclared()
+    assert situation.text().splitlines()[0] == "stop docker-a: no manifest declares it"
+    assert situation.plan().operations[0].grace == 10.0
+
+
+def test_dependents_go_first() -> None:
+    situation = given().desired(image="a").running().undeclared().but(dependents=("default/app",))
+    assert situation.text() == (
+        "= Terminating, not ready: WaitingForDependents (waits for its dependents to go: default/app)"
+    )
+
+
+def test_a_restored_workspace_waits_for_its_manifest() -> None:
+    situation = given().desired(image="a").record(reserved=True).undeclared()
+    assert situation.text() == "= Pending, not ready: Restored (its workspace waits for a manifest)"
+    assert not situation.desired(image="a").view().record.reserved
