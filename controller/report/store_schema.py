@@ -92,11 +92,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _open_locked(path, "NORMAL")
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHMSIZE:
+            raise
+        return _open_locked(path, "EXCLUSIVE")  # a full disk has no room for -shm; so locked, SQLite needs none
+
+
+def _open_locked(path: Path, locking_mode: str) -> sqlite3.Connection:
     os.close(
         os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     )  # manifests' env values are in it; -wal and -shm inherit this
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        connection.execute(f"PRAGMA locking_mode = {locking_mode}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")

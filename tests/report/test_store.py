@@ -124,6 +124,7 @@ def test_an_intact_store_was_not_rebuilt(store: SqliteStore) -> None:
 def test_a_row_that_cannot_be_read_is_left_out(store: SqliteStore, path: Path) -> None:
     store.save(WEB, record(), status())
     store.save(OTHER, record(), status())
+    store.close()
     connection = sqlite3.connect(path)
     connection.execute("UPDATE sandboxes SET record = '{}' WHERE name = 'web'")
     connection.execute("UPDATE sandboxes SET status = 'half' WHERE name = 'worker'")
@@ -299,6 +300,19 @@ def test_a_full_disk_is_said_and_the_store_goes_on_when_there_is_space(small_dis
     store.add_event(event(1000))
     store.close()
     assert OTHER in SqliteStore(path, HandClock()).load()
+
+
+@pytest.mark.root
+def test_a_store_is_opened_on_a_full_disk(small_disk: Path) -> None:
+    path = small_disk / "state.db"
+    store = SqliteStore(path, HandClock())
+    store.save(WEB, record(), status())
+    store.close()
+    fill(small_disk)
+    again = SqliteStore(path, HandClock())
+    assert again.load() == {WEB: (record(), status())}
+    with pytest.raises(StateError, match="no space is left"):
+        save_many(again)
 
 
 @pytest.mark.root
