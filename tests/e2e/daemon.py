@@ -22,7 +22,7 @@ from controller.config import socket_path
 
 STARTING_SECONDS = 30.0
 WAITING_SECONDS = 30.0
-_SERVING = re.compile(r'"listen": "(?P<address>[^"]*)"')
+_SERVING = re.compile(r'"listen": "http://(?P<address>[^"]*)"')
 
 
 class RunningDaemon:
@@ -185,6 +185,7 @@ class RunningDaemon:
     @property
     def address(self) -> str:
         """host:port of the read-only API."""
+        self.until(lambda: bool(_SERVING.search(self.logged())), "the daemon tells its address")
         found = list(_SERVING.finditer(self.logged()))
         return found[-1]["address"]
 
