@@ -11,11 +11,12 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks import tick
+from benchmarks import drop, loading, memory, small, start, tick
 from benchmarks.figure import Figure, Verdict, table
 from benchmarks.suite import Bench, Benchmark, lack
 
-ALL = {each.name: each for each in (tick.BENCHMARK,)}
+_MODULES = (start, drop, tick, loading, memory, small)
+ALL = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,77 @@
+"""How much memory the real daemon holds: idle, and with a thousand sandboxes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import psutil
+
+from benchmarks.drop import remove_all
+from benchmarks.figure import Baseline, Bound, Figure
+from benchmarks.manifests import directory, fill
+from benchmarks.suite import Bench, Benchmark, lack
+from tests.e2e.daemon import RunningDaemon
+
+SANDBOXES: Final = 1000
+IDLE_MB: Final = 90.0
+FULL_MB: Final = 130.0
+TICKS: Final = 5
+TICK_SECONDS: Final = 2.0
+ALL_READY: Final = 300.0
+IDLE: Final = "the daemon's memory, idle"
+FULL: Final = f"the daemon's memory at {SANDBOXES:,} sandboxes"
+SUPERVISOR: Final = f"its supervisor's memory at {SANDBOXES:,} sandboxes"
+READY: Final = f"{SANDBOXES:,} directory sandboxes, saved → all Ready"
+
+
+def run(bench: Bench) -> Iterator[Figure]:
+    """Four rows of one daemon's life, on an engine where there is one. Memory is RSS of one process, shared pages in.
+
+    A scrape, a list and TICKS ticks go before each reading.
+    """
+    host = None if lack(ENGINE) else bench.engine.docker_host
+    imports = Baseline("an interpreter with its imports", _imports())
+    with RunningDaemon(host, tick=f"{TICK_SECONDS:g}s") as daemon:
+        process = psutil.Process(daemon.pid)
+        yield Figure(IDLE, "MB", _settled(daemon, process), None, imports, Bound(IDLE_MB))
+        bench.say(f"{SANDBOXES} directory sandboxes")
+        began = time.perf_counter()
+        fill(daemon.manifests, directory("NAME"), SANDBOXES)
+        daemon.until(lambda: _ready(daemon) == SANDBOXES, "all are Ready", ALL_READY)
+        taken = time.perf_counter() - began
+        yield Figure(FULL, "MB", _settled(daemon, process), None, imports, Bound(FULL_MB))
+        for child in process.children():
+            yield Figure(SUPERVISOR, "MB", child.memory_info().rss / 1e6)
+        yield Figure(READY, "s", taken)
+        bench.say("removing them")
+        remove_all(daemon)
+
+
+def _imports() -> float:
+    """RSS of an interpreter that has only imported what the daemon does."""
+    script = "import controller.bootstrap, psutil; print(psutil.Process().memory_info().rss)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+    return int(done.stdout) / 1e6
+
+
+def _settled(daemon: RunningDaemon, process: psutil.Process) -> float:
+    """RSS after scrapes and ticks: what it has come to hold, not what it began with."""
+    for _ in range(TICKS):
+        daemon.metrics()
+        daemon.sandboxes()
+        time.sleep(TICK_SECONDS)
+    return process.memory_info().rss / 1e6
+
+
+def _ready(daemon: RunningDaemon) -> int:
+    time.sleep(0.5)  # a list of a thousand is work for the daemon that is being measured
+    return daemon.metrics().count('condition="Ready"} 1')
+
+
+ENGINE: Final = Benchmark("engine", (), run, engine=True)
+BENCHMARK = Benchmark("memory", (IDLE, FULL, SUPERVISOR, READY), run, root=True)
