@@ -82,10 +82,16 @@ class Inbox:
             self._created[file] = self._clock.monotonic()
         self.wake.set()
 
-    def being_written(self, file: str) -> None:
-        """Somebody has it open: it is complete when it is closed."""
+    def opened(self, file: str) -> None:
+        """Somebody has it open: a file just created is complete when it is closed."""
         with self._lock:
             self._created.pop(file, None)
+
+    def written(self, file: str) -> None:
+        """It was written to or truncated: it is complete when it is closed, even if it was before."""
+        with self._lock:
+            self._created.pop(file, None)
+            self._complete.discard(file)
 
     def links_swapped(self) -> None:
         """What stands behind symlinks was replaced as a whole."""

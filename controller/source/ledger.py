@@ -98,12 +98,10 @@ class Ledger:
     def release(self, block: PruneBlock) -> None:
         """Let go of exactly the keys of a block, and of every claim on them."""
         self._guard.forget(block.keys)
-        for state in self.files.values():
-            if block.keys.isdisjoint(state.claims):
-                continue
-            state.claims = {key: document for key, document in state.claims.items() if key not in block.keys}
-            state.stale = {key: fault for key, fault in state.stale.items() if key not in block.keys}
-            state.stamp = None
+        for file, state in self.files.items():
+            if not block.keys.isdisjoint(state.claims):  # the root is missing: should it return, the file is read anew
+                kept = {key: document for key, document in state.claims.items() if key not in block.keys}
+                self.files[file] = FileState(claims=kept)
         self._documents = {key: document for key, document in self._documents.items() if key not in block.keys}
 
     def _without_root(self, view: View) -> Snapshot:

@@ -100,9 +100,7 @@ def list_manifests(root: Path) -> Listing:
     """
     identity = identify(root)
     if identity is None:
-        return Listing(
-            error=f"the watched folder {root} is missing" if not root.exists() else f"{root} is not a folder"
-        )
+        return Listing(error=_root_error(root))
     walk = _Walk(os.path.realpath(root))
     try:
         walk.enter("", linked=False)
@@ -110,6 +108,16 @@ def list_manifests(root: Path) -> Listing:
         return Listing(error=f"the watched folder {root} cannot be listed: {exc.strerror}")
     walk.finish()
     return Listing(walk.files, walk.unreadable, identity)
+
+
+def _root_error(root: Path) -> str:
+    try:
+        root.stat()
+    except FileNotFoundError:
+        return f"the watched folder {root} is missing"
+    except OSError as exc:
+        return f"the watched folder {root} cannot be reached: {exc.strerror}"
+    return f"{root} is not a folder"
 
 
 class _Walk:

@@ -56,17 +56,23 @@ class Handler(events.FileSystemEventHandler):
             return
         elif event.is_directory:
             self._inbox.changed()
-        elif not is_manifest(name):
-            if isinstance(event, events.FileCreatedEvent):
-                self._appeared(event.src_path)
-        elif isinstance(event, events.FileClosedEvent):
-            self._inbox.complete(name)
+        elif is_manifest(name):
+            self._manifest(event, name)
         elif isinstance(event, events.FileCreatedEvent):
-            self._inbox.created(name)
-        elif isinstance(event, events.FileOpenedEvent | events.FileModifiedEvent):
-            self._inbox.being_written(name)
-        else:
-            self._inbox.changed()
+            self._appeared(event.src_path)
+
+    def _manifest(self, event: events.FileSystemEvent, name: str) -> None:
+        match event:
+            case events.FileClosedEvent():
+                self._inbox.complete(name)
+            case events.FileCreatedEvent():
+                self._inbox.created(name)
+            case events.FileOpenedEvent():
+                self._inbox.opened(name)
+            case events.FileModifiedEvent():
+                self._inbox.written(name)
+            case _:
+                self._inbox.changed()
 
     def _moved(self, event: events.FileSystemMovedEvent, source: str | None, target: str | None) -> None:
         if _is_swap(target):

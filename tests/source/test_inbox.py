@@ -65,7 +65,7 @@ def test_a_created_file_that_nobody_opens_is_complete(inbox: Inbox, clock: FakeC
 
 def test_a_created_file_that_is_opened_waits_for_its_close(inbox: Inbox, clock: FakeClock) -> None:
     inbox.created("a")
-    inbox.being_written("a")
+    inbox.opened("a")
     assert inbox.due() is None
     clock.advance(5)
     assert inbox.collect(clock.monotonic()) is None
@@ -80,3 +80,14 @@ def test_swapped_links_and_a_removed_root_are_told_once(inbox: Inbox, clock: Fak
     clock.advance(1)
     inbox.changed()
     assert inbox.collect(clock.monotonic()) == Batch()
+
+
+def test_a_file_written_to_again_before_it_was_taken_is_not_complete(inbox: Inbox, clock: FakeClock) -> None:
+    inbox.complete("a")
+    inbox.collect(clock.monotonic())
+    clock.advance(0.01)
+    inbox.complete("a")
+    inbox.complete("b")
+    inbox.written("a")
+    clock.advance(0.2)
+    assert inbox.collect(clock.monotonic()) == Batch(frozenset({"b"}))

@@ -188,6 +188,17 @@ def test_a_missing_root_blocks_everything_and_a_confirmation_releases_it() -> No
     assert files.ledger.files["a.yaml"].stamp is None  # to be read again, should it come back
 
 
+def test_what_was_released_with_its_root_is_taken_up_again_duplicates_and_all() -> None:
+    files = Files()
+    files.write("a.yaml", manifest("web"))
+    files.write("b.yaml", manifest("web"))
+    lost = files.look(View(root_error="the watched folder is missing"))
+    assert lost.prune is not None
+    files.ledger.release(lost.prune)
+    assert (files.look().documents, files.look().faults) == ({}, ())
+    assert names(files.write("b.yaml", manifest("web"))) == {"web": "b.yaml"}
+
+
 def test_a_blocked_set_is_released_exactly() -> None:
     files = Files()
     for name in "abcdefg":
