@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from controller.model.conditions import Condition, ConditionStatus, ConditionType, merge_conditions
 from controller.model.manifest import Fault
-from controller.model.observed import Assurance, ContractRow, Observed, Usage
+from controller.model.observed import Assurance, ContractRow, InstanceState, Observed, Usage
 from controller.model.record import Record
+from controller.model.spec import Isolation
 from controller.model.status import Phase, SandboxStatus
-from controller.plan.cast import UP
+from controller.plan.cast import RUNTIME_OF, UP
+from controller.plan.reach import is_away
 from controller.plan.view import Verdict, View
+
+_INSTANCE: Final = ("isolation", "container_id", "started_at", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +40,48 @@ def status_of(view: View, record: Record, verdict: Verdict, known: Known) -> San
     acting = _acting(view.observed)
     conditions = tuple(_conditions(verdict, known, record))
     previous = known.previous.conditions if known.previous else ()
-    failed_creating = known.failure is not None and verdict.phase is Phase.CREATING
-    return SandboxStatus(
+    status = SandboxStatus(
         observed_generation=record.generation,
-        phase=Phase.PENDING if failed_creating else verdict.phase,
+        phase=_phase(verdict, known, acting),
         conditions=merge_conditions(previous, conditions, view.now),
-        isolation=_isolation(acting),
-        container_id=acting.id if acting is not None and acting.runtime == "docker" else "",
         path=known.workspace,
-        pid=acting.pid if acting else None,
         restarts=record.restarts,
-        started_at=acting.started_at if acting else None,
         last_termination=record.last_termination,
-        usage=known.usage if acting else None,
-        enforcement=known.contract if acting else (),
         holds=view.holds,
         timings=record.timings,
-        image=str(acting.template.get("image", "")) if acting else "",
     )
+    if acting is not None:
+        return replace(status, usage=known.usage, enforcement=known.contract, pid=acting.pid, **_instance(acting))
+    if known.previous is not None and record.runtime and is_away(view, record.runtime):
+        # What cannot be seen now has not become another.
+        return replace(status, **{name: getattr(known.previous, name) for name in _INSTANCE})
+    return status
 
 
 def _acting(observed: Sequence[Observed]) -> Observed | None:
-    return max(observed, key=lambda seen: (seen.state in UP, seen.created_at), default=None)
+    return max(
+        observed,
+        key=lambda seen: (seen.state is InstanceState.RUNNING, seen.state in UP, seen.created_at),
+        default=None,
+    )
 
 
-def _isolation(acting: Observed | None) -> str:
-    if acting is None:
-        return ""
-    return "container" if acting.runtime == "docker" else "directory"
+def _instance(acting: Observed) -> dict[str, Any]:
+    is_container = acting.runtime == RUNTIME_OF[Isolation.CONTAINER]
+    return {
+        "isolation": str(Isolation.CONTAINER if is_container else Isolation.DIRECTORY),
+        "container_id": acting.id if is_container else "",
+        "started_at": acting.started_at,
+        "image": str(acting.template.get("image", "")),
+    }
+
+
+def _phase(verdict: Verdict, known: Known, acting: Observed | None) -> Phase:
+    """Creating that failed is Pending, or still Running where what it should replace runs."""
+    if known.failure is None or verdict.phase is not Phase.CREATING:
+        return verdict.phase
+    is_running = acting is not None and acting.state is InstanceState.RUNNING
+    return Phase.RUNNING if is_running else Phase.PENDING
 
 
 def _conditions(verdict: Verdict, known: Known, record: Record) -> Iterator[Condition]:

@@ -63,7 +63,8 @@ OVER = {
     ],
 )
 def test_a_resource_over_its_limit_is_acted_on_as_the_manifest_says(resource: str, action: Action) -> None:
-    assert violations([usage(**OVER[resource])], rules(**{resource: action})) == [(resource, str(action), True)]
+    by: dict[str, Any] = {resource: action}
+    assert violations([usage(**OVER[resource])], rules(**by)) == [(resource, str(action), True)]
 
 
 @pytest.mark.parametrize("action", list(Action))
