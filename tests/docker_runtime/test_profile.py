@@ -163,6 +163,11 @@ def test_labels_that_are_not_whole_name_no_owner(missing: str) -> None:
     assert owner_of(labels) is None
 
 
+@pytest.mark.parametrize("uid", ["", "../etc", "web", UID.upper(), f"{UID}/.."])
+def test_a_uid_that_could_lead_elsewhere_names_no_owner(uid: str) -> None:
+    assert owner_of(body_of()["Labels"] | {"sandkeeper.dev/uid": uid}) is None
+
+
 def test_no_labels_name_no_owner() -> None:
     assert owner_of(None) is None
     assert key_of({}) is None

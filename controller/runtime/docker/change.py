@@ -8,7 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from controller.model.errors import CannotRunError, ConflictError, InstanceNotFoundError, ResizePendingError
+from controller.model.errors import (
+    CannotRunError,
+    ConflictError,
+    InstanceNotFoundError,
+    ResizePendingError,
+    RuntimeFailure,
+)
 from controller.model.observed import InstanceState
 from controller.model.quantity import format_memory
 from controller.model.spec import Limits
@@ -118,7 +124,10 @@ class Changer:
         paths = group_of(self._hierarchy, container.id, container.pid)
         if paths is None:
             return None
-        live = read_limits(paths)
+        try:
+            live = read_limits(paths)
+        except RuntimeFailure:
+            return None  # it ends just now
         pids = None if live.pids is None else sandbox_pids(live.pids, gvisor=True)
         found = replace(container.limits, memory=live.memory, cpu=live.cpu, pids=pids)
         # The kernel rounds memory down to whole pages: what was written is what is in force.

@@ -19,6 +19,7 @@ from controller.runtime.docker.stream import EngineStream, StreamRequest
 from controller.runtime.docker.translate import TRANSPORT_ERRORS, from_answer, from_exception, message_of
 
 _ANY_VERSION: Final = "1.41"  # docker-py must be told one; what calls carry is what the engine says of itself
+_LEAST_POOL: Final = 64  # of connections kept; one too many is thrown away with a warning on stderr
 
 
 class EngineClient:
@@ -121,7 +122,7 @@ class EngineClient:
                 base_url=f"unix://{socket}",
                 version=_ANY_VERSION,
                 timeout=int(self._timeouts.read),
-                max_pool_size=self._config.pool_size,
+                max_pool_size=max(_LEAST_POOL, self._config.pool_size),
             )
         except TRANSPORT_ERRORS as exc:
             raise EngineUnavailableError(f"no client for {socket} can be made: {exc}") from exc

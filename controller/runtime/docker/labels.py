@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from controller.model.identity import (
     Owner,
 )
 
+_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # it names a folder
 _KEY_LABELS: Final = (LABEL_KIND, LABEL_NAMESPACE, LABEL_NAME)
 
 
@@ -42,13 +44,14 @@ def owner_of(labels: Mapping[str, str] | None) -> Owner | None:
     known = labels or {}
     key = key_of(known)
     slot = next((slot for slot in SLOTS if slot == known.get(LABEL_SLOT)), None)
-    if key is None or slot is None or not known.get(LABEL_GENERATION, "").isdecimal():
+    uid, generation = known.get(LABEL_UID, ""), known.get(LABEL_GENERATION, "")
+    if key is None or slot is None or not _UID.fullmatch(uid) or not generation.isdecimal():
         return None
     return Owner(
         instance=known.get(LABEL_INSTANCE, ""),
         key=key,
-        uid=known.get(LABEL_UID, ""),
-        generation=int(known[LABEL_GENERATION]),
+        uid=uid,
+        generation=int(generation),
         spec_hash=known.get(LABEL_SPEC_HASH, ""),
         slot=slot,
     )

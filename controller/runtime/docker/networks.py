@@ -34,6 +34,7 @@ class Networks:
         self._instance = instance
         self._clock = clock
         self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._users: dict[str, set[Key]] = {}
         self._prepared_at: dict[str, float] = {}
         self._gaps: dict[str, tuple[float, str]] = {}
@@ -49,7 +50,7 @@ class Networks:
     def ensure(self, key: Key) -> None:
         """Have the network of a key's namespace. Raises NotOwnedError where its name is taken by another's."""
         name = self.name_of(key.namespace)
-        with self._lock:
+        with self._lock_of(name):
             self._users.setdefault(name, set()).add(key)
             self._prepared_at[name] = self._clock.monotonic()
             try:
@@ -82,10 +83,15 @@ class Networks:
         containers = self._client.get("/containers/json", {"all": "1", "filters": self._filter()})
         used = {(item.get("HostConfig") or {}).get("NetworkMode") for item in containers}
         for network in ours:
-            with self._lock:
+            with self._lock_of(network["Name"]):
                 if network["Name"] not in used and not self._is_wanted(network["Name"], wanted):
                     self._remove(network)
         firewall.sweep()
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        """One for each network, so that a call that hangs holds up no other namespace."""
+        with self._lock:
+            return self._locks.setdefault(name, threading.Lock())
 
     def _is_wanted(self, name: str, wanted: Callable[[Key], bool]) -> bool:
         users = {key for key in self._users.get(name, ()) if wanted(key)}

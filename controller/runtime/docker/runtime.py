@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from controller.model.clock import Clock
 from controller.model.errors import ConflictError
@@ -36,6 +37,8 @@ from controller.runtime.docker.usage import UsageMeter
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream
 from controller.runtime.secrets import Secrets
 from controller.runtime.workspace import WorkspaceFolder
+
+_JOIN_SECONDS: Final = 2.0
 
 
 class DockerRuntime:
@@ -188,7 +191,7 @@ class DockerRuntime:
         self._drop_streams()
         self._images.close()
         for thread in self._threads:
-            thread.join()
+            thread.join(_JOIN_SECONDS)  # one may wait for a hung engine; it ends with its call
         self._meter.close()
         self._client.close()
 
