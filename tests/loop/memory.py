@@ -46,6 +46,7 @@ class MemoryRuntime:
     usages: dict[str, Usage] = field(default_factory=dict)
     failures: dict[str, list[RuntimeFailure]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    graces: list[float] = field(default_factory=list)
 
     def fail(self, call: str, failure: RuntimeFailure, times: int = 1) -> None:
         """Have the next so many calls of that name raise."""
@@ -98,6 +99,7 @@ class MemoryRuntime:
 
     def stop(self, target: str, grace: float) -> None:
         self._called("stop")
+        self.graces.append(grace)
         self.end(target, code=143, signal=15)
 
     def kill(self, target: str) -> None:
