@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import pytest
 import yaml
 
 from controller.source.config import SourceConfig
+from controller.source.documents import ManifestText, read_documents
 from controller.source.inbox import Batch
 from controller.source.kinds import load_schema
+from controller.source.ledger import Ledger, View
 from controller.source.scanner import Scanner
 from controller.source.validate import validate_paths
 from tests.source.helpers import admit_all, rules
@@ -49,21 +50,28 @@ def test_the_annotated_sample_shows_every_field() -> None:
     assert [name for name in sorted(leaves(load_schema("Sandbox"))) if not re.search(rf"\b{name}:", text)] == []
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_cutting_a_sample_at_any_byte_never_removes_its_sandbox(sample: Path) -> None:
+def test_cutting_a_sample_file_at_any_byte_never_removes_its_sandbox(tmp_path: Path) -> None:
     """Each cut is closed after writing: the worst case, in which nothing marks the file as half-written."""
-    data = sample.read_bytes()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sample.yaml"
-        path.write_bytes(data)
-        scanner = Scanner(SourceConfig(Path(folder)), rules(Path(folder)), {}, FakeClock())
-        good = scanner.scan(Batch()).documents
-        assert len(good) == 1
-        for length in range(len(data)):
-            path.write_bytes(data[:length])
-            cut = scanner.scan(Batch(frozenset({"sample.yaml"})))
-            assert cut.documents.keys() == good.keys(), length
-            assert cut.prune is None
+    data = (REPOSITORY / "manifests/hello-directory.yaml").read_bytes()
+    path = tmp_path / "sample.yaml"
+    path.write_bytes(data)
+    scanner = Scanner(SourceConfig(tmp_path), rules(tmp_path), {}, FakeClock())
+    good = scanner.scan(Batch()).documents
+    assert len(good) == 1
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        cut = scanner.scan(Batch(frozenset({"sample.yaml"})))
+        assert (cut.documents.keys(), cut.prune) == (good.keys(), None), length
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_no_prefix_of_a_sample_removes_its_sandbox(sample: Path) -> None:
+    text, checks = sample.read_text(), rules(sample.parent)
+    ledger = Ledger({})
+    for length in (len(text), *range(len(text))):
+        source = ManifestText(text[:length], sample.name, sample.parent)
+        ledger.take(sample.name, None, read_documents(source, checks), whole=True)
+        assert len(ledger.settle(View()).documents) == 1, length
 
 
 def test_the_hook_runs_validate_on_yaml_files() -> None:
