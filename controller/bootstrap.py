@@ -27,6 +27,7 @@ from controller.loop.survey import planned_lines
 from controller.loop.wiring import Loop, Seams, wire
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
+from controller.model.errors import StateError
 from controller.model.identity import Key
 from controller.model.manifest import Document, FieldFault
 from controller.model.spec import Desired, SecretRef
@@ -55,6 +56,7 @@ from controller.source.folder import FolderSource
 log = structlog.get_logger(__name__)
 
 _SOFT_DESCRIPTORS: Final = 65536
+_COPY_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +228,34 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
 
 
 def _recall_from_copy(state_dir: Path, copy: Path, world: World, clock: Clock) -> None:
-    for name in ("state.db", "state.db-wal", "holds.json"):
-        if (state_dir / name).exists():
-            shutil.copy2(state_dir / name, copy / name)
+    _copy_at_rest([state_dir / name for name in ("state.db", "state.db-wal", "holds.json")], copy)
     store = SqliteStore(copy / "state.db", clock)
     try:
         recall(world, store, JsonHoldStore(copy / "holds.json", clock))
     finally:
         store.close()
+
+
+def _copy_at_rest(files: Sequence[Path], folder: Path) -> None:
+    """Copy files that belong together; again where a daemon wrote meanwhile, so that they fit each other."""
+    for _ in range(_COPY_TRIES):
+        before = _versions(files)
+        for file in before:
+            shutil.copy2(file, folder / file.name)
+        if _versions(files) == before:
+            return
+    raise StateError(f"{files[0].parent} is being written all the time; ask its daemon: sandkeeper plan")
+
+
+def _versions(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    found = {}
+    for file in files:
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue
+        found[file] = (status.st_mtime_ns, status.st_size)
+    return found
 
 
 def _source(

@@ -61,6 +61,13 @@ class Journal:
         except StateError as exc:
             self._failed(exc)
 
+    def forget_evidence(self, key: Key) -> None:
+        """Expiry deletes what is known of a sandbox's ends."""
+        try:
+            self._store.forget_terminations(key)
+        except StateError as exc:
+            self._failed(exc)
+
     def holds(self, holds: tuple[Hold, ...]) -> None:
         """Replace the holds. Raises StateError: a hold that is not kept must not be promised."""
         with self._lock:

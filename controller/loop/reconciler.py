@@ -44,6 +44,7 @@ class Result(StrEnum):
     REQUEUE = "requeue"
     RETRY = "retry"
     TERMINAL = "terminal"
+    PANIC = "panic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ class Reconciler:
         if plan.forget:
             self._forget(view.key, record)
             return Outcome(Result.SUCCESS)
+        if any(operation.verb is Verb.ERASE for operation in plan.operations):
+            self._with.journal.forget_evidence(view.key)
         after = plan.after or plan.record
         if created:
             now = self._with.clock.now()

@@ -81,11 +81,11 @@ class Workers:
             return self._reconciler.reconcile(key)
         except Exception as exc:
             log.exception("pass_panicked")
-            return Outcome(Result.RETRY, error=str(exc))
+            return Outcome(Result.PANIC, error=str(exc))
 
     def _requeue(self, key: Key, outcome: Outcome) -> None:
         match outcome.result:
-            case Result.RETRY:
+            case Result.RETRY | Result.PANIC:
                 self._queue.add_after(key, self._backoff.next_delay(key))
             case Result.REQUEUE if outcome.requeue_after is None:
                 self._queue.add_after(key, self._backoff.next_delay(key))
