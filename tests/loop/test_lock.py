@@ -26,9 +26,14 @@ def test_the_second_daemon_is_refused_by_name_and_let_in_after_the_first(tmp_pat
 def test_a_child_that_outlives_the_daemon_does_not_hold_its_lock(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     lock.acquire()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    command = [sys.executable, "-c", "print('up', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
         lock.release()
-        InstanceLock(tmp_path).acquire()
+        second = InstanceLock(tmp_path)
+        second.acquire()
+        second.release()
         child.communicate(b"\n")
 
 
