@@ -100,7 +100,7 @@ def restore_command(daemon: Daemon, target: Target) -> None:
         return
     click.echo(f"{target}: no file declares it; the workspace waits for a manifest of its name", err=True)
     if document := answer.get("document"):
-        show_yaml({"apiVersion": API_VERSION, "kind": SANDBOX} | document)
+        show_yaml({"apiVersion": API_VERSION, "kind": SANDBOX} | _without_nulls(document))
 
 
 @click.command()
@@ -127,6 +127,15 @@ def prune_command(daemon: Daemon, hash_: str | None, confirm: bool) -> int:
         click.echo(f"  {key}")
     click.echo(f"release exactly these with: sandkeeper prune --confirm {info.get('pruneHash')}")
     return 2
+
+
+def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    """As a person writes it: what has no value is left out."""
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in document.items()
+        if value is not None
+    }
 
 
 def _each(

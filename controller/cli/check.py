@@ -16,6 +16,7 @@ from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
 from controller.config import DaemonConfig, socket_path
 from controller.model.errors import DaemonUnreachableError
 from controller.model.manifest import Fault
+from controller.source.protocol import Admit
 
 _CHANGES: Final = 2
 _COLOURS: Final = {"create": "green", "update": "yellow", "remove": "red", "trash": "red", "erase": "red"}
@@ -31,10 +32,9 @@ def validate_command(config: DaemonConfig, paths: Sequence[Path], output: str) -
     PATH is a file or a folder. Prints every fault as file:line:column. Exit 0 where nothing would be refused, else 1;
     warnings do not count.
     """
-    from controller.bootstrap import admit_with_defaults  # noqa: PLC0415 - --help needs no engine client
-    from controller.source.validate import validate_paths  # noqa: PLC0415 - as above
+    from controller.source.validate import validate_paths  # noqa: PLC0415 - `plan` does without
 
-    faults = validate_paths(paths, admit_with_defaults(config), config.allow_paths)
+    faults = validate_paths(paths, _admission(config), config.allow_paths)
     errors = [fault for fault in faults if not fault.warning]
     if output == "json":
         show_json({"valid": not errors, "faults": [_fault_document(fault) for fault in faults]})
@@ -69,6 +69,15 @@ def plan_command(config: DaemonConfig, output: str) -> int:
     if faults:
         return 1
     return _CHANGES if operations else 0
+
+
+def _admission(config: DaemonConfig) -> Admit:
+    """The rules beyond the schema, whoever runs this: which users a daemon may give is for that daemon to say."""
+    from controller.resolve.admission import admit  # noqa: PLC0415 - `plan` does without
+    from controller.resolve.defaults import ResolveSettings  # noqa: PLC0415 - as above
+
+    settings = ResolveSettings(defaults=config.defaults)
+    return lambda body: admit(body, settings)
 
 
 def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:

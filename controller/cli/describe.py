@@ -70,7 +70,7 @@ def _facts(item: Item, now: float) -> list[str]:
         "Declared in": status.get("origin") if item.declared else "no file any more",
         "Status": f"{item.phase}, {'ready' if item.ready else _unready(item)} for {human.age(since)}",
         "Isolation": _isolation(item),
-        "Image": status.get("image") or spec.get("image"),
+        "Image": status.get("image") or (spec.get("image") if spec.get("isolation") == "container" else None),
         "Command": json.dumps([*spec.get("command", ()), *spec.get("args", ())]) if spec.get("command") else None,
         "Container": status.get("containerID"),
         "Workspace": status.get("path"),

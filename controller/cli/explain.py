@@ -44,9 +44,10 @@ def _hold(item: Item, hold: Mapping[str, Any], now: float) -> str:
 
 
 def _conditions(item: Item, now: float) -> Iterator[str]:
+    told = {hold["cause"] for hold in item.status.get("holds") or []}
     for condition in item.status.get("conditions") or []:
         wished = _AS_WISHED.get(str(condition["type"]))
-        if wished is None or condition["status"] == wished:
+        if wished is None or condition["status"] == wished or condition.get("message") in told:
             continue
         message = f": {condition['message']}" if condition.get("message") else ""
         since = _for(condition.get("lastTransitionTime"), now)

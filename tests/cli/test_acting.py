@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import yaml
 
 from controller.model.errors import EngineUnavailableError, StateError, UnknownSandboxError, UsageError
 from controller.model.identity import sandbox_key
+from controller.resolve.defaults import EMBEDDED
 from tests.cli.conftest import Run
 from tests.cli.plane import Plane
 from tests.cli.sandboxes import sandbox
@@ -80,13 +83,15 @@ def test_an_unknown_name_is_answered_with_the_closest(run: Run, plane: Plane) ->
     )
 
 
-def test_restore_prints_the_last_manifest_of_one_that_no_file_declares(run: Run, plane: Plane) -> None:
-    """So that one redirection brings back both; what is for people goes to stderr."""
-    document = {"metadata": {"name": "web"}, "spec": {"image": "busybox"}}
+def test_restore_prints_the_last_manifest_of_one_that_no_file_declares(run: Run, plane: Plane, tmp_path: Path) -> None:
+    """So that one redirection brings back both: it is a valid manifest, and what is for people goes to stderr."""
+    document = {"metadata": {"name": "web", "namespace": "default"}, "spec": dict(EMBEDDED)}
     plane.restored = {"uid": "0b9c", "path": "/w/0b9c", "declared": False, "document": document}
     result = run("restore", "web")
-    assert yaml.safe_load(result.stdout) == {"apiVersion": "sandkeeper.dev/v1alpha1", "kind": "Sandbox"} | document
     assert result.stderr.splitlines()[0] == "default/web: workspace restored in /w/0b9c"
+    (tmp_path / "web.yaml").write_text(result.stdout)
+    assert run("validate", str(tmp_path)).exit_code == 0
+    assert yaml.safe_load(result.stdout)["spec"]["resources"] == EMBEDDED["resources"]
 
 
 def test_restore_of_a_declared_one_prints_nothing_to_redirect(run: Run, plane: Plane) -> None:

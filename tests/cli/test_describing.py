@@ -88,14 +88,13 @@ def test_explain_says_that_all_is_well(run: Run, plane: Plane) -> None:
 
 
 def test_explain_names_the_hold_and_the_way_out(run: Run, plane: Plane) -> None:
-    """From what is known to what can be done."""
+    """From what is known to what can be done; what the hold says is not said again."""
     plane.views = [stopped("job")]
     plane.plan_lines = lambda: ["remove sandbox default/job-2: gone", "start sandbox default/job: a backoff is over"]
     assert run("explain", "job").stdout.splitlines() == [
         "default/job is Failed, not ready for 5h; its manifest wants it Running.",
         "It is held Stopped for 5h: memory went past 64Mi."
         " That ends with an edit of its manifest, or with 'sandkeeper resume default/job'.",
-        "Ready is False for 5h (LimitExceeded): memory went past 64Mi.",
         "It last ended 5h ago with exit 137, killed for memory: memory limit.",
         "Restarts so far: 2, under restartPolicy Always.",
         "Next: start sandbox default/job: a backoff is over.",

@@ -103,17 +103,17 @@ def test_no_daemon_is_a_warning_with_the_command_that_starts_one(tmp_path: Path)
     assert found.advice.startswith(f"start one with 'sandkeeper run --state-dir {tmp_path}'")
 
 
-def test_bubblewrap_that_the_kernel_does_not_let(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is run, not only looked for."""
+def test_bubblewrap_is_run_not_only_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The kernel may refuse it its namespaces."""
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     (found,) = probe_bubblewrap(Setup(tmp_path))
-    assert (found.level, found.message.split(";")[0]) == (Level.WARN, "bwrap: setting up uid map: Permission denied")
+    assert found.message.startswith("bwrap: setting up uid map: Permission denied; ")
     broken.unlink()
     (found,) = probe_bubblewrap(Setup(tmp_path))
-    assert found.advice == "apt-get install bubblewrap"
+    assert found.message.startswith("not installed; ")
 
 
 def test_uv_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
