@@ -27,7 +27,7 @@ from controller.loop.survey import planned_lines
 from controller.loop.wiring import Loop, Seams, wire
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
-from controller.model.errors import StateError
+from controller.model.errors import EngineUnavailableError, StateError
 from controller.model.identity import Key
 from controller.model.manifest import Document, FieldFault
 from controller.model.spec import Desired, SecretRef
@@ -46,12 +46,14 @@ from controller.runtime.directory.config import DirectoryConfig
 from controller.runtime.directory.runtime import DirectoryRuntime
 from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.config import DockerConfig
+from controller.runtime.docker.locate import engine_socket
 from controller.runtime.docker.runtime import DockerRuntime
 from controller.runtime.protocol import Runtime
 from controller.runtime.secrets import FolderSecrets, NoSecrets, Secrets
 from controller.runtime.workspace import WorkspaceFolder
 from controller.source.config import SourceConfig
 from controller.source.folder import FolderSource
+from controller.source.host_paths import ENGINE_SOCKETS
 
 log = structlog.get_logger(__name__)
 
@@ -236,6 +238,14 @@ def _recall_from_copy(state_dir: Path, copy: Path, world: World, clock: Clock) -
         store.close()
 
 
+def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
+    """The socket of the engine that is used, which no sandbox may have either; none for an engine that is refused."""
+    try:
+        return (Path(engine_socket(config.engine)),)
+    except EngineUnavailableError:
+        return ()
+
+
 def _copy_at_rest(files: Sequence[Path], folder: Path) -> None:
     """Copy files that belong together; again where a daemon wrote meanwhile, so that they fit each other."""
     for _ in range(_COPY_TRIES):
@@ -262,7 +272,9 @@ def _source(
     config: DaemonConfig, baseline: Mapping[Key, Document], clock: Clock, identity_file: Path | None
 ) -> FolderSource:
     root = Path(os.path.abspath(config.manifests))  # noqa: PTH100 - a symlinked root is watched under its own name
-    source_config = SourceConfig(root, config.allow_paths, identity_file=identity_file)
+    source_config = SourceConfig(
+        root, config.allow_paths, engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)), identity_file=identity_file
+    )
     return FolderSource(source_config, admit_with_defaults(config), baseline, clock)
 
 
