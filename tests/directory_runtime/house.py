@@ -7,10 +7,12 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from controller.model.observed import InstanceState, Observed
 from controller.model.spec import Desired, SecretRef
 from controller.resolve.defaults import ResolveSettings
 from controller.resolve.resolver import resolve
+from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.cgroup.root import CgroupRoot
 from controller.runtime.directory import wire
 from controller.runtime.directory.runtime import DirectoryConfig, DirectoryRuntime
@@ -42,27 +45,23 @@ class OneSecret:
 class House:
     """`runtime` is a daemon's; `reopen` makes another on the same state, as a restarted daemon does."""
 
-    def __init__(self, state_dir: Path, **settings: Any) -> None:
+    def __init__(self, state_dir: Path, instance: str = "", **settings: Any) -> None:
         self.state_dir = state_dir
-        self.instance = str(uuid.uuid4())
-        self._settings = settings
+        self.instance = instance or str(uuid.uuid4())
+        self.settings = settings
         self._clock = SystemClock()
         self._disk = DiskWalker(self._clock)
         self.workspaces = WorkspaceFolder(state_dir, self._clock)
         self.runtime = self._open()
 
     def _open(self) -> DirectoryRuntime:
-        config = DirectoryConfig(self.state_dir, self.instance, **self._settings)
+        config = DirectoryConfig(self.state_dir, self.instance, **self.settings)
         return DirectoryRuntime(config, self.workspaces, self._disk, self._clock, OneSecret())
 
     def reopen(self) -> DirectoryRuntime:
         self.runtime.close()
         self.runtime = self._open()
         return self.runtime
-
-    @property
-    def config(self) -> DirectoryConfig:
-        return DirectoryConfig(self.state_dir, self.instance, **self._settings)
 
     def make(self, *command: str, name: str = "web", slot: Slot = "a", uid: str = "", **spec: Any) -> str:
         """Create and start a sandbox; its id."""
@@ -84,6 +83,9 @@ class House:
 
     def workspace(self, id: str) -> Path:
         return Path(self.workspaces.path(id[:-2]))
+
+    def group(self, id: str) -> CgroupGroup:
+        return CgroupRoot(self.instance).group(id)
 
     def state(self, id: str) -> InstanceState:
         return self.see(id).state
@@ -109,7 +111,12 @@ class House:
         return int(identity.split(":")[1]) if wire.is_alive(identity) else None
 
     def close(self) -> None:
-        """Remove everything; fails where something could not be."""
+        """Remove everything and the state folder; fails where something could not be."""
+        self.empty()
+        shutil.rmtree(self.state_dir)
+
+    def empty(self) -> None:
+        """Remove every sandbox, the supervisor and the control groups; fails where the supervisor met an error."""
         for seen in self.runtime.list():
             self.runtime.remove(seen.id)
         self.runtime.close()
@@ -123,7 +130,8 @@ class House:
             root.group(name).kill()
             root.group(name).remove()
         root.remove()
-        shutil.rmtree(self.state_dir)
+        log = self.state_dir / "run" / wire.LOG
+        assert not log.exists() or "Traceback" not in log.read_text(), log.read_text()
 
 
 def new_state_dir() -> Path:
@@ -131,6 +139,18 @@ def new_state_dir() -> Path:
     path = Path(tempfile.mkdtemp(prefix="sandkeeper-test-"))
     path.chmod(0o755)
     return path
+
+
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A state folder on a file system of 1 MiB; needs root."""
+    path = new_state_dir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "tmpfs", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+        path.rmdir()
 
 
 def desired(*command: str, name: str = "web", **spec: Any) -> Desired:

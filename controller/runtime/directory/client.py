@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 _PROGRAM: Final = str(Path(supervisor.__file__).with_name("__main__.py"))
 _ALREADY_SERVED: Final = 3
+_TRIES: Final = 5
 _LARGEST_LOG: Final = 1 << 20
 _NOBODY: Final = (FileNotFoundError, ConnectionRefusedError)
 
@@ -50,22 +51,30 @@ class SupervisorClient:
 
     def open(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> socket.socket:
         """Send a request to the supervisor, started where there is none; the connection that answers come on."""
-        connection = self.connect()
-        while connection is None:
-            self._start()
+        for _ in range(_TRIES):
             connection = self.connect()
-        self.before_request()
-        try:
-            wire.send(connection, {"v": wire.VERSION, **message}, descriptors)
-        except OSError as exc:
-            connection.close()
-            raise ConflictError(f"the supervisor went away: {exc.strerror}; look again") from exc
-        return connection
+            if connection is None:
+                self._start()
+                continue
+            self.before_request()
+            try:
+                wire.send(connection, {"v": wire.VERSION, **message}, descriptors)
+            except OSError as exc:
+                connection.close()
+                log.info("supervisor_left", error=exc.strerror)
+                continue  # it was just ending, for want of anything to do
+            return connection
+        raise EngineTimeoutError("the supervisor ends as often as it is started; " + self._look_here())
 
     def request(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """One request and its answer. Raises RuntimeFailure with what the supervisor says went wrong."""
-        with self.open(message) as connection:
-            return self.answer(connection)
+        for _ in range(_TRIES):
+            with self.open(message) as connection:
+                try:
+                    return self.answer(connection)
+                except ConnectionResetError:
+                    continue  # unix(7): it ended with our request unread
+        raise EngineTimeoutError("the supervisor ends as often as it is asked; " + self._look_here())
 
     def wait_for_exit(self, id: str) -> None:
         """Return once no main process of an instance is left, and its end recorded; at once without a supervisor."""
@@ -75,25 +84,21 @@ class SupervisorClient:
         with connection:
             try:
                 wire.send(connection, {"v": wire.VERSION, "op": "wait", "id": id})
+                self.answer(connection)
             except OSError:
                 return  # it is gone
-            self.answer(connection)
 
-    def answer(self, connection: socket.socket, lines: wire.Lines | None = None) -> Mapping[str, Any]:
-        """The next answer on a connection. Raises as `request`."""
-        lines = lines if lines is not None else wire.Lines()
+    def answer(self, connection: socket.socket) -> Mapping[str, Any]:
+        """The one answer on a connection. Raises as `request`, and ConnectionResetError."""
+        lines = wire.Lines()
         try:
-            messages = lines.receive(connection)
-            while messages == []:
-                messages = lines.receive(connection)
+            while not (messages := lines.receive(connection)):
+                if messages is None:
+                    raise ConflictError("the supervisor went away; look again")
         except TimeoutError as exc:
             raise EngineTimeoutError(f"the supervisor did not answer within {self._timeout:g} s") from exc
-        except OSError as exc:
-            raise ConflictError(f"the supervisor went away: {exc.strerror}; look again") from exc
-        if messages is None:
-            raise ConflictError("the supervisor went away; look again")
         answer: dict[str, Any] = messages[0]
-        if "error" in answer and "exitCode" not in answer:
+        if "error" in answer:
             raise _refused(answer)
         return answer
 
@@ -117,10 +122,11 @@ class SupervisorClient:
             except OSError as exc:
                 raise translated(exc, "the supervisor cannot be started") from exc
         if done.returncode not in (0, _ALREADY_SERVED):
-            raise RuntimeFailure(
-                f"the supervisor ended with status {done.returncode}: {self._run_dir / wire.LOG} says why"
-            )
+            raise RuntimeFailure(f"the supervisor ended with status {done.returncode}; {self._look_here()}")
         log.info("supervisor_started", run_dir=str(self._run_dir))
+
+    def _look_here(self) -> str:
+        return f"{self._run_dir / wire.LOG} says why"
 
     def _open_log(self) -> IO[str]:
         path = self._run_dir / wire.LOG

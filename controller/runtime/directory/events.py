@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from controller.runtime.directory import wire
 from controller.runtime.directory.client import SupervisorClient
+
+_DYING_MS: Final = 2000
 
 
 class ExitEvents:
@@ -34,15 +38,13 @@ class ExitEvents:
             connection = self._client.connect()
             if connection is None:
                 return
-            lines = wire.Lines()
             try:
-                first = _subscribe(connection, lines)
+                subscription = _Subscription(connection)
             except OSError:
                 connection.close()
                 return  # it is going away: whoever needs it starts another
             self._connection = connection
-        arguments = (connection, lines, first)
-        threading.Thread(target=self._run, args=arguments, name="directory-exits", daemon=True).start()
+        threading.Thread(target=self._run, args=(subscription,), name="directory-exits", daemon=True).start()
 
     def close(self) -> None:
         """End following."""
@@ -53,35 +55,54 @@ class ExitEvents:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _run(self, connection: socket.socket, lines: wire.Lines, first: list[dict[str, Any]]) -> None:
-        messages: list[dict[str, Any]] | None = first
-        with connection:
-            while messages is not None:
-                for message in messages:
-                    if message.get("event") == "exit":
-                        self._exited(message["id"])
-                messages = _receive(connection, lines)
+    def _run(self, subscription: _Subscription) -> None:
+        for id in subscription.exits():
+            self._exited(id)
+        gone = subscription.is_gone()
+        subscription.close()
         with self._lock:
             self._connection = None
             closing = self._closing
-        if not closing:
-            self._lost()
+        if closing:
+            return
+        if not gone:
+            self.follow()  # it has only dropped us, and what it said meanwhile is missed
+        self._lost()
 
 
-def _subscribe(connection: socket.socket, lines: wire.Lines) -> list[dict[str, Any]]:
-    """Whatever has come once the subscription holds: no exit after this is missed. Raises OSError."""
-    wire.send(connection, {"v": wire.VERSION, "op": "subscribe"})
-    messages: list[dict[str, Any]] | None = []
-    while not messages:
-        if messages is None:
-            raise ConnectionResetError("the supervisor went away")
-        messages = lines.receive(connection)
-    connection.settimeout(None)
-    return messages
+class _Subscription:
+    """What one supervisor says; its process is held by a descriptor, so that its death is certain."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        """Subscribe: no exit after this is missed. Raises OSError."""
+        self._connection = connection
+        self._lines = wire.Lines()
+        wire.send(connection, {"v": wire.VERSION, "op": "subscribe"})
+        while not (messages := self._lines.receive(connection)):
+            if messages is None:
+                raise ConnectionResetError("the supervisor went away")
+        if "error" in messages[0]:
+            raise ConnectionRefusedError(messages[0]["error"])
+        self._first = messages[1:]
+        self._process = os.pidfd_open(messages[0]["pid"])
+        connection.settimeout(None)
 
-def _receive(connection: socket.socket, lines: wire.Lines) -> list[dict[str, Any]] | None:
-    try:
-        return lines.receive(connection)
-    except OSError:
-        return None
+    def exits(self) -> Iterator[str]:
+        """The id of each instance that ends, until the connection does."""
+        messages: list[dict[str, Any]] | None = self._first
+        while messages is not None:
+            yield from (message["id"] for message in messages)
+            try:
+                messages = self._lines.receive(self._connection)
+            except OSError:
+                return
+
+    def is_gone(self) -> bool:
+        """Whether the supervisor is gone: a dying process closes its sockets some time before it is dead."""
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        return bool(poll.poll(_DYING_MS))
+
+    def close(self) -> None:
+        self._connection.close()
+        os.close(self._process)

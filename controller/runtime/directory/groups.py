@@ -65,6 +65,16 @@ class Groups:
             self._root.remove()
 
 
+def join_files(group: CgroupGroup) -> list[str]:
+    """The files to which a process with one thread writes `0` to join. Raises nothing.
+
+    On v1 `tasks`, since a thread that moves itself does not have to wait for the whole machine as `cgroup.procs` makes
+    it do, some milliseconds for each hierarchy.
+    """
+    name = "tasks" if group.paths.version == 1 else "cgroup.procs"
+    return [f"{folder}/{name}" for folder in group.paths.folders()]
+
+
 def oom_file(paths: CgroupPaths) -> str:
     """Where the kernel counts its kills; empty where it does not."""
     if paths.memory is None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from controller.model.errors import EnvironmentFailedError, UsageError
 from controller.model.spec import EnvVar
 from controller.runtime.cgroup.group import CgroupGroup
+from controller.runtime.directory.groups import join_files
 from controller.runtime.directory.inventory import Entry
 from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER
 from controller.runtime.directory.reach import closed_ancestors, may_mount
@@ -52,7 +53,7 @@ class Launcher:
             "uid": record.host_uid,
             "open_files": record.limits.open_files,
             "processes": self._process_limit(entry, group),
-            "join": list(group.join_files()) if group is not None else [],
+            "join": join_files(group) if group is not None else [],
             "hidden": list(hidden),
             "binds": [list(bind) for bind in binds],
         }

@@ -132,9 +132,17 @@ def _skip_to_tail(files: list[FileIO], tail: int | None) -> None:
     """Place each file so that what is read from there on are the last `tail` lines of all."""
     if tail is None:
         return
-    missing = tail
+    missing, continues = tail, False
     for file in reversed(files):
+        if continues and not _ends_a_line(file):
+            missing += 1  # its last line goes on in the newer file, where it was counted
         missing -= _seek_back(file, missing)
+        continues = file.tell() == 0 and os.fstat(file.fileno()).st_size > 0
+
+
+def _ends_a_line(file: FileIO) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    return size == 0 or os.pread(file.fileno(), 1, size - 1) == b"\n"
 
 
 def _seek_back(file: FileIO, lines: int) -> int:

@@ -245,8 +245,10 @@ class DirectoryRuntime:
 
     def _end_strays(self, entry: Entry) -> None:
         """Somebody may have deleted the folder of an instance of that id while it ran."""
-        if not self._processes.kill_group(entry.id):
+        if self._groups.of(entry.id) is None:
             self._processes.kill(entry)
+        else:
+            self._processes.kill_group(entry.id)
         self._client.wait_for_exit(entry.id)
 
     def _inspected(self, entry: Entry) -> Observed | None:

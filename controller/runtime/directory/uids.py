@@ -1,64 +1,93 @@
-"""A host user of its own for each sandbox, where the controller is root."""
+"""A host user of its own for each sandbox, where the controller is root; no other sandbox of the machine has it."""
 
 from __future__ import annotations
 
 import grp
+import hashlib
 import pwd
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from controller.model.errors import RuntimeFailure
+from controller.runtime.directory.claims import UidClaims
 from controller.runtime.directory.config import DirectoryConfig
 from controller.runtime.directory.inventory import Inventory
 
 _SUBORDINATE: Final = (Path("/etc/subuid"), Path("/etc/subgid"))
+_IDS_OF_PROCESS: Final = re.compile(rb"^[UG]id:(.*)$", re.MULTILINE)
 
 
 class HostUids:
-    """Picks from the configured range what no sandbox, no file of one and no account of the machine has."""
+    """Picks from the configured range what no sandbox, no file of one, no process and no account of the machine has.
+
+    Daemons with other state folders pick from the same range: each uid is claimed before it is used, and each daemon
+    begins to look at a place of its own, so that they seldom meet.
+    """
 
     def __init__(self, config: DirectoryConfig, inventory: Inventory) -> None:
         self._config = config
         self._inventory = inventory
+        self._claims = UidClaims(config.claims_dir, config.state_dir)
         self._lock = threading.Lock()
         self._given: dict[str, int] = {}
 
     def allocate(self, uid: str) -> int:
         """The host uid (and gid) of a sandbox by its uid: the one it has in its other slot or its workspace's owner.
 
-        Raises RuntimeFailure where the range is used up.
+        Raises RuntimeFailure where the range is used up, or no claim can be made.
         """
         with self._lock:
-            holders = {entry.record.host_uid: entry.record.owner.uid for entry in self._inventory.entries()}
-            holders |= {host_uid: holder for holder, host_uid in self._given.items()}
-            for host_uid, holder in holders.items():
-                if holder == uid and host_uid is not None:
-                    return host_uid
-            owner = _owner(self._config.state_dir / "workspaces" / uid)
-            if owner is None or not self._in_range(owner) or owner in holders:
-                owner = self._first_free({held for held in holders if held is not None})
-            self._given[uid] = owner
-            return owner
+            given = self._kept(uid)
+            if given is None:
+                given = self._first_free(uid)
+            self._given[uid] = given
+            return given
 
     def release(self, uid: str) -> None:
         """The sandbox's record holds it by now, or was never made."""
         with self._lock:
             self._given.pop(uid, None)
 
-    def _in_range(self, host_uid: int) -> bool:
-        return self._config.first_uid <= host_uid <= self._config.last_uid
+    def renew(self, host_uid: int, uid: str) -> bool:
+        """Have the claim of a sandbox that is there already; False where another has taken that user meanwhile."""
+        return self._claims.take(host_uid, uid)
 
-    def _first_free(self, held: set[int]) -> int:
-        taken = held | set(self._owners_of_files()) | set(_accounts())
+    def is_ours(self, host_uid: int, uid: str) -> bool:
+        """Whether every process of that user is this sandbox's."""
+        return self._claims.is_ours(host_uid, uid)
+
+    def tidy(self) -> None:
+        """Give up the claims that nothing needs any more. Raises RuntimeFailure."""
+        with self._lock:
+            self._claims.release({*self._holders(), *self._given.values(), *self._owners_of_files()})
+
+    def _kept(self, uid: str) -> int | None:
+        """The one that it has, or its workspace's owner, where it can be claimed."""
+        candidates = [host_uid for host_uid, holder in self._holders().items() if holder == uid]
+        owner = _owner(self._config.state_dir / "workspaces" / uid)
+        if owner is not None and self._config.first_uid <= owner <= self._config.last_uid:
+            candidates.append(owner)
+        return next((candidate for candidate in candidates if self._claims.take(candidate, uid)), None)
+
+    def _holders(self) -> dict[int, str]:
+        """The sandbox by host uid."""
+        records = [entry.record for entry in self._inventory.entries()]
+        return {record.host_uid: record.owner.uid for record in records if record.host_uid is not None}
+
+    def _first_free(self, uid: str) -> int:
+        first, count = self._config.first_uid, self._config.last_uid - self._config.first_uid + 1
+        offset = int.from_bytes(hashlib.sha256(self._config.instance.encode()).digest()[:4]) % count
+        taken = {*self._holders(), *self._given.values(), *self._owners_of_files(), *_accounts(), *_running()}
         others = list(_subordinate_ranges())
-        for host_uid in range(self._config.first_uid, self._config.last_uid + 1):
-            if host_uid not in taken and not any(host_uid in span for span in others):
+        for step in range(count):
+            host_uid = first + (offset + step) % count
+            is_free = host_uid not in taken and not any(host_uid in span for span in others)
+            if is_free and self._claims.take(host_uid, uid):
                 return host_uid
-        raise RuntimeFailure(
-            f"no host uid is left from {self._config.first_uid} to {self._config.last_uid}: delete sandboxes"
-        )
+        raise RuntimeFailure(f"no host uid is left from {first} to {self._config.last_uid}: delete sandboxes")
 
     def _owners_of_files(self) -> Iterator[int]:
         """Whose files wait for a sandbox that has no folder now: one of these may come back."""
@@ -79,6 +108,17 @@ def _owner(path: Path) -> int | None:
 def _accounts() -> Iterator[int]:
     yield from (account.pw_uid for account in pwd.getpwall())
     yield from (group.gr_gid for group in grp.getgrall())
+
+
+def _running() -> Iterator[int]:
+    """Every id that some process of the machine has: what was started by hand, or left by a daemon that is gone."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            content = status.read_bytes()
+        except OSError:
+            continue
+        for ids in _IDS_OF_PROCESS.findall(content):
+            yield from map(int, ids.split())
 
 
 def _subordinate_ranges() -> Iterator[range]:

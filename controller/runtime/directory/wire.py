@@ -1,9 +1,10 @@
 """How daemon and supervisor talk: JSON lines over a unix socket, descriptors beside them; and who a process is.
 
 A request is one line `{"v": 1, "op": …}`, an answer one line; an answer with `error` says why not. Operations:
-`start` (id, folder, logBytes, launch) → {pid}, once the command is executed or has failed to be;
-`exec` (id, launch, timeout; stdin, stdout, stderr as descriptors) → {pid}, and at its end {exitCode, timedOut};
-`wait` (id) → {} once no main process of that sandbox is left unrecorded; `subscribe` → {}, then {"event": "exit", id}.
+`start` (id, folder, logBytes, oomFile, launch) → {pid}, once the command is executed or has failed to be;
+`exec` (id, token, timeout, launch; stdin, stdout, stderr as descriptors) → {pid}, and at its end {exitCode};
+`wait` (id) → {} once no main process of that sandbox is left unrecorded;
+`subscribe` → {pid} of the supervisor, and from then on {"event": "exit", id}.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Main(Child):
     def kill_rest(self) -> None:
         """SIGKILL to everything that the main process leaves behind."""
         if self.launch.join:
-            kill_group(self.launch.join[0])
+            kill_group(os.path.dirname(self.launch.join[0]))
         else:
             kill_sandbox(self.pid, self.id)
 

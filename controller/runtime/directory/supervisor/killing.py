@@ -16,13 +16,13 @@ from controller.runtime.procfs import ProcessTable
 _PASSES = 5
 
 
-def kill_group(procs_file: str) -> None:
+def kill_group(folder: str) -> None:
     """SIGKILL to every process of a control group."""
     try:
-        with open(f"{os.path.dirname(procs_file)}/cgroup.kill", "w", encoding="ascii") as file:
+        with open(f"{folder}/cgroup.kill", "w", encoding="ascii") as file:
             file.write("1")
     except OSError:  # v1, or a kernel before 5.14
-        _repeat(lambda: _pids_in(procs_file))
+        _repeat(lambda: _pids_in(f"{folder}/cgroup.procs"))
 
 
 def kill_sandbox(root: int, id: str) -> None:

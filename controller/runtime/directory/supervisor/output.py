@@ -18,7 +18,17 @@ class CappedLog:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Append, whole or not at all past the cap."""
+        """Append."""
+        for start in range(0, len(data), self._cap):
+            self._append(data[start : start + self._cap])
+
+    def close(self) -> None:
+        """Close the file; a later write opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _append(self, data: bytes) -> None:
         try:
             if self._descriptor is None:
                 self._open()
@@ -30,12 +40,6 @@ class CappedLog:
                 self._size += os.write(self._descriptor, data)
         except OSError:
             self.close()
-
-    def close(self) -> None:
-        """Close the file; a later write opens it again."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -13,7 +13,7 @@ from typing import Any, Final
 from controller.runtime.directory.supervisor.children import Child, Exec, Main
 from controller.runtime.directory.wire import VERSION, Lines, encode
 
-IDLE_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 1.0
 _HANDLED_SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
 
 
@@ -53,11 +53,11 @@ class Supervisor:
     def serve(self) -> None:
         """Returns when it is not needed any more."""
         self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._listener.fileno(), selectors.EVENT_READ, self._accept)
         self._catch_signals()
         while not self._is_done():
             for key, _ in self._selector.select(self._timeout()):
-                if self._selector.get_map().get(key.fileobj) is key:  # not removed by an earlier one of this round
+                if self._selector.get_map().get(key.fd) is key:  # not removed by an earlier one of this round
                     key.data()
             self._expire()
 
@@ -108,7 +108,7 @@ class Supervisor:
         connection.setblocking(False)
         client = Client(connection)
         self._clients.add(client)
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._read(client))
+        self._selector.register(connection.fileno(), selectors.EVENT_READ, lambda: self._read(client))
 
     def _read(self, client: Client) -> None:
         try:
@@ -141,7 +141,7 @@ class Supervisor:
         self._clients.discard(client)
         self._subscribers.discard(client)
         self._busy_at = time.monotonic()
-        self._selector.unregister(client.connection)
+        self._selector.unregister(client.connection.fileno())
         client.connection.close()
         for descriptor in client.lines.take_descriptors():
             os.close(descriptor)
@@ -192,7 +192,7 @@ class Supervisor:
 
     def _subscribe(self, client: Client, message: dict[str, Any]) -> None:  # noqa: ARG002 - every operation's shape
         self._subscribers.add(client)
-        self._answer(client, {})
+        self._answer(client, {"pid": os.getpid()})
 
     # Children
 

@@ -39,7 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Launch(NamedTuple):
-    """What to run and as what. uid None: as the supervisor's own user. `join` are the `cgroup.procs` files.
+    """What to run and as what. uid None: as the supervisor's own user. `join` are files to write `0` to.
 
     `hidden` are folders that this user may not pass through: in a mount namespace of the child's own each is covered
     by an empty one, in which only `binds` (path, read-only) below it can be seen. `home` is where `cwd` may be made.

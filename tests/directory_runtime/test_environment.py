@@ -1,0 +1,139 @@
+"""Python environments: made only where something needs one, from wheels, each sandbox its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from controller.model.errors import EnvironmentFailedError
+from controller.runtime.directory import interpreter
+from controller.runtime.directory.environment import requirements_of
+from tests.directory_runtime.house import House, desired, new_state_dir, until
+
+SOURCE = "def main():\n    print('hello from the package')\n"
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one package, `greeting`, as the only index there is."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    _build_wheel(folder)
+    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "packages", "requirements"),
+    [
+        (("sleep", "1"), [], None),
+        ((), [], None),
+        (("/usr/bin/python3", "x.py"), [], None),
+        (("sh", "-c", "python3 x.py"), [], None),
+        (("python", "x.py"), [], ()),
+        (("python3.11",), [], ()),
+        (("pip", "list"), [], ("pip",)),
+        (("sleep", "1"), ["requests==2.*"], ("requests==2.*",)),
+    ],
+)
+def test_it_is_made_only_where_something_needs_it(
+    command: tuple[str, ...], packages: list[str], requirements: tuple[str, ...] | None
+) -> None:
+    assert requirements_of(desired(*command, packages={"python": packages}).spec) == requirements
+
+
+def test_a_command_that_uses_python_gets_one_of_its_own(house: House) -> None:
+    id = house.make("python3", "-c", "import sys; print(sys.prefix); print(sys.executable)")
+    house.end_of(id)
+    venv = house.folder(id) / "venv"
+    assert house.log(id).splitlines() == [str(venv), str(venv / "bin" / "python3")]
+
+
+def test_packages_are_installed_and_their_commands_found(any_house: House, wheels: Path) -> None:
+    id = any_house.make("greet", packages={"python": ["greeting==1.*"]})
+    any_house.end_of(id)
+    assert any_house.log(id) == "hello from the package\n"
+
+
+@pytest.mark.root
+def test_a_sandbox_cannot_change_its_packages(house: House, wheels: Path) -> None:
+    id = house.make(packages={"python": ["greeting"]})
+    code, text = house.run(id, "python", "-c", "import greeting; open(greeting.__file__, 'w')")
+    assert code == 1
+    assert "PermissionError" in text
+    assert (house.folder(id) / "venv").stat().st_uid == 0
+
+
+def test_a_package_that_is_not_there_is_said_in_uvs_words(house: House, wheels: Path) -> None:
+    with pytest.raises(EnvironmentFailedError, match=r"no-such-package(.|\n)*correct spec.packages"):
+        house.runtime.prepare(desired(packages={"python": ["no-such-package"]}))
+    assert list((house.state_dir / "directories").iterdir()) == []
+
+
+def test_nothing_is_built_from_source_since_that_would_run_it_as_us(house: House, wheels: Path) -> None:
+    source = wheels / "evil"
+    source.mkdir()
+    (source / "setup.py").write_text(f"open({str(wheels / 'ran')!r}, 'w')")
+    with pytest.raises(EnvironmentFailedError):
+        house.runtime.prepare(desired(packages={"python": [f"evil @ {source.as_uri()}"]}))
+    assert not (wheels / "ran").exists()
+
+
+def test_preparing_again_takes_the_place_of_what_was_prepared(house: House, wheels: Path) -> None:
+    for _ in range(2):
+        house.runtime.prepare(desired(packages={"python": ["greeting"]}))
+    house.runtime.prepare(desired("true", packages={"python": ["greeting"]}))
+    assert len(list((house.state_dir / "directories").iterdir())) == 1
+
+
+@pytest.mark.root
+def test_where_no_python_can_be_reached_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = new_state_dir()
+    closed.chmod(0o700)
+    (closed / "python3").symlink_to("/usr/bin/python3")
+    monkeypatch.setattr(interpreter, "may_mount", lambda: False)
+    with pytest.raises(EnvironmentFailedError, match="install python3 for everybody"):
+        interpreter.find_interpreter(str(closed / "python3"), 200_000)
+    (closed / "python3").unlink()
+    closed.rmdir()
+
+
+@pytest.mark.root
+def test_a_python_that_only_root_reaches_is_shown_to_the_sandbox() -> None:
+    own = os.path.realpath(interpreter.find_interpreter(None, None).path)
+    if not own.startswith("/root/"):
+        pytest.skip("the controller's own Python is open to everybody")
+    house = House(new_state_dir(), python=own)
+    try:
+        id = house.make("python", "-c", "import json, time; print(3, flush=True); time.sleep(100)")
+        until(lambda: house.log(id) == "3\n")
+        code, text = house.run(id, "sh", "-c", "ls -a /root; echo x > /root/x")
+        assert code != 0
+        assert ".bashrc" not in text
+    finally:
+        house.close()
+
+
+def _build_wheel(folder: Path) -> None:
+    info = "greeting-1.0.dist-info"
+    files = {
+        "greeting.py": SOURCE,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\ngreet = greeting:main\n",
+    }
+    lines = [f"{name},sha256={_digest(text)},{len(text)}" for name, text in files.items()]
+    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""])
+    with zipfile.ZipFile(folder / "greeting-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+
+
+def _digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
