@@ -99,6 +99,13 @@ def test_a_timeout_kills_the_whole_tree(bench: Bench) -> None:
     assert bench.look("web", seen.id).pid == seen.pid
 
 
+def test_a_timeout_ends_what_forks_without_end(bench: Bench) -> None:
+    seen = bench.run(spec={"resources": {"limits": {"pids": 512, "cpu": "1"}}})
+    script = "fork() { while :; do sh -c 'sleep 0.02; true' & sleep 0.01; done; }; fork & fork & fork"
+    assert bench.sh(seen.id, f"({script}) >/dev/null 2>&1", timeout=0.5)[0] == 124
+    until(lambda: processes(seen.pid) == set())
+
+
 def test_a_timeout_strikes_though_nobody_reads(bench: Bench) -> None:
     seen = bench.run()
     session = bench.runtime.exec(seen.id, ExecRequest(("sh", "-c", "sleep 606"), timeout=0.3))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import EngineUnavailableError, InstanceNotFoundError, RuntimeFailure
+from controller.model.errors import InstanceNotFoundError, RuntimeFailure
 from controller.runtime.cgroup.hierarchy import Hierarchy
 from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.process_tree import KILL_SECONDS, ExecTree
@@ -181,4 +181,4 @@ class DockerExec:
         finally:
             stream.close()
         if self._client.get(f"/exec/{id}/json").get("ExitCode"):
-            raise EngineUnavailableError("no shell in the container could kill it; it ends with the container")
+            raise RuntimeFailure("no shell in the container could kill it; it ends with the container")

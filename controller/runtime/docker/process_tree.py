@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,51 +32,79 @@ class ExecTree:
     container_pid: int
 
     def kill(self, hierarchy: Hierarchy) -> bool:
-        """SIGKILL until none is left. False where that is not ours to do (another user, another kernel inside).
-
-        What is killed is held by a descriptor first, so that no pid can change hands in between.
-        """
+        """SIGKILL until none is left. False where that is not ours to do (another user, another kernel inside)."""
         paths = group_of(hierarchy, self.container_id, self.container_pid)
         if paths is None:
             return False
         folder = paths.folders()[0]
         if hierarchy.groups_of(self.root) and self.root not in read_pids(folder):
             return False
+        held: dict[int, int] = {}
+        try:
+            return self._stop(folder, held) and _end(held.values())
+        except PermissionError:
+            return False
+        finally:
+            for descriptor in held.values():
+                os.close(descriptor)
+
+    def _stop(self, folder: str, held: dict[int, int]) -> bool:
+        """Stop every member first, since what is stopped forks no more; False where new ones come without end.
+
+        Each is held by a descriptor before it is looked at again, so that no pid can change hands in between.
+        """
         deadline = time.monotonic() + KILL_SECONDS
-        while victims := self._victims(folder):
-            if time.monotonic() > deadline or not all(_kill(pid, folder, deadline) for pid in victims):
+        while new := self._members(folder) - held.keys():
+            for pid in new:
+                descriptor = _held(pid)
+                if descriptor is None:
+                    continue
+                if pid not in read_pids(folder):
+                    os.close(descriptor)
+                    continue
+                held[pid] = descriptor
+                _signal(descriptor, signal.SIGSTOP)
+            if time.monotonic() > deadline:
                 return False
         return True
 
-    def _victims(self, folder: str) -> frozenset[int]:
+    def _members(self, folder: str) -> frozenset[int]:
         table = ProcessTable.snapshot()
         family = table.descendants([self.root])
-        members = read_pids(folder) - {self.container_pid, os.getpid()}
+        inside = read_pids(folder) - {self.container_pid, os.getpid()}
         return frozenset(
             pid
-            for pid in members
+            for pid in inside
             if (process := table.processes.get(pid)) is not None
             and not process.zombie
             and (pid in family or environ_has(pid, self.marker))
         )
 
 
-def _kill(pid: int, folder: str, deadline: float) -> bool:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        if pid not in read_pids(folder):
-            return True
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        waiter = select.poll()
+def _end(descriptors: Collection[int]) -> bool:
+    """Kill all that are stopped, and wait until they are gone; a frozen one goes when it is thawed."""
+    waiter = select.poll()
+    for descriptor in descriptors:
+        _signal(descriptor, signal.SIGKILL)
         waiter.register(descriptor, select.POLLIN)
-        waiter.poll(max(0.0, deadline - time.monotonic()) * 1000)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    finally:
-        os.close(descriptor)
+    left, deadline = set(descriptors), time.monotonic() + KILL_SECONDS
+    while left:
+        gone = waiter.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not gone:
+            return False
+        for descriptor, _ in gone:
+            waiter.unregister(descriptor)
+            left.discard(descriptor)
     return True
+
+
+def _held(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _signal(descriptor: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, number)
