@@ -7,6 +7,7 @@ Docker's lower-case ones for memory: `512m` is 512 MiB, since milli-bytes mean n
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from controller.model.errors import QuantityError
@@ -15,12 +16,13 @@ _BINARY: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "P
 _DECIMAL: Final = {"M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 _DOCKER: Final = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MEMORY_UNITS: Final = {"": 1, "K": 10**3, **_BINARY, **_DECIMAL, **_DOCKER}
-_MEMORY: Final = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([A-Za-z]{0,2})")
-_CPU: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(m?)")
-_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
+_MEMORY: Final = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([A-Za-z]{0,2})", re.ASCII)
+_CPU: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(m?)", re.ASCII)
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%", re.ASCII)
 _DURATION: Final = re.compile(
-    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,9})ms)?"
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,9})ms)?", re.ASCII
 )
+_LARGEST: Final = (1 << 63) - 1  # what engines and kernels count in
 _DURATION_FACTORS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
@@ -32,9 +34,14 @@ def parse_memory(text: str | int) -> int:
     matched = _MEMORY.fullmatch(str(text))
     if matched is None or matched[2] not in _MEMORY_UNITS:
         raise QuantityError(f"{text!r} is not an amount of memory; write 512Mi, 1Gi or 512m")
-    if "." not in matched[1]:
-        return int(matched[1]) * _MEMORY_UNITS[matched[2]]
-    return round(float(matched[1]) * _MEMORY_UNITS[matched[2]])
+    size = _size(matched)
+    if size > _LARGEST:
+        raise QuantityError(f"{text!r} is more than any machine has; write 512Mi, 1Gi or 512m")
+    return size
+
+
+def _size(matched: re.Match[str]) -> int:
+    return round(Decimal(matched[1]) * _MEMORY_UNITS[matched[2]])
 
 
 def memory_hint(text: str | int) -> str | None:
@@ -42,7 +49,7 @@ def memory_hint(text: str | int) -> str | None:
     matched = _MEMORY.fullmatch(str(text))
     if matched is None or matched[2] not in _DECIMAL:
         return None
-    return f"{text} is decimal ({parse_memory(text)} bytes); {text}i is the binary unit that engines report"
+    return f"{text} is decimal ({_size(matched)} bytes); {text}i is the binary unit that engines report"
 
 
 def parse_cpu(text: str | float) -> int:
@@ -50,7 +57,8 @@ def parse_cpu(text: str | float) -> int:
     matched = _CPU.fullmatch(str(text))
     if matched is None:
         raise QuantityError(f"{text!r} is not an amount of cpu; write 500m, 0.5 or 2")
-    millis = float(matched[1]) if matched[2] else float(matched[1]) * 1000
+    # Not a float: 1.001 cores would be a little less than 1001 thousandths.
+    millis = Decimal(matched[1]) * (1 if matched[2] else 1000)
     if millis != int(millis) or millis < 1:
         raise QuantityError(f"{text!r} is finer than a thousandth of a core; the least is 1m")
     return int(millis)

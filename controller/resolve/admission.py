@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from controller.model.errors import QuantityError
@@ -16,6 +16,7 @@ from controller.resolve.parse import parse_spec
 # Docker's own floor: below it a create is refused ("Minimum memory limit allowed is 6MB").
 _LEAST_CONTAINER_MEMORY: Final = 6 << 20
 _LIMITS: Final[FieldPath] = ("spec", "resources", "limits")
+_CONTAINER_ONLY: Final = ("image", "imagePullPolicy", "runtimeClass", "user")
 _WORKSPACE: Final = "/workspace"
 
 
@@ -31,6 +32,8 @@ def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFaul
     key = Key(body["kind"], namespace, metadata["name"])
     checks = (
         _isolation(spec),
+        _container_only(spec, written),
+        _sizes(spec),
         _user(spec, settings),
         _memory(spec),
         _network(spec),
@@ -64,6 +67,24 @@ def _isolation(spec: SandboxSpec) -> Iterator[FieldFault]:
         )
 
 
+def _container_only(spec: SandboxSpec, written: Mapping[str, Any]) -> Iterator[FieldFault]:
+    """What a manifest says of containers alone would be ignored for a directory: it is refused instead."""
+    if spec.isolation is not Isolation.DIRECTORY:
+        return
+    paths: list[FieldPath] = [(name,) for name in _CONTAINER_ONLY if written.get(name) is not None]
+    paths += [("filesystem", name) for name in ("readOnlyRoot", "tmpfs") if name in (written.get("filesystem") or {})]
+    for path in paths:
+        yield FieldFault(
+            ("spec", *path), "has no meaning for a directory sandbox", "leave it out, or use isolation: container"
+        )
+
+
+def _sizes(spec: SandboxSpec) -> Iterator[FieldFault]:
+    for name, size in (("memory", spec.limits.memory), ("disk", spec.limits.disk)):
+        if size == 0:
+            yield FieldFault((*_LIMITS, name), "a sandbox cannot do with none", "write 64Mi or more")
+
+
 def _user(spec: SandboxSpec, settings: ResolveSettings) -> Iterator[FieldFault]:
     if settings.own_user is None or spec.user == settings.own_user:
         return
@@ -76,7 +97,7 @@ def _user(spec: SandboxSpec, settings: ResolveSettings) -> Iterator[FieldFault]:
 
 def _memory(spec: SandboxSpec) -> Iterator[FieldFault]:
     memory = spec.limits.memory
-    if memory is None:
+    if not memory:
         return
     if memory < _LEAST_CONTAINER_MEMORY and spec.isolation is Isolation.CONTAINER:
         yield FieldFault(

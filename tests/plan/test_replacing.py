@@ -21,7 +21,7 @@ from controller.model.operation import Verb
 from controller.model.record import Replacement
 from controller.plan.failure import after_failure
 from tests.plan.simulation import Simulation
-from tests.plan.support import KEY, NOW, Given, desired, given, instance, lines
+from tests.plan.support import KEY, NOW, Given, desired, ended, given, instance, lines
 
 PORT = {"mode": "bridge", "ports": [{"containerPort": 80, "hostPort": 8080}]}
 CHANGED = "spec.image changed a → b"
@@ -265,6 +265,18 @@ def test_an_old_one_that_was_thawed_from_outside_is_frozen_again() -> None:
 def test_a_replacement_goes_on_though_a_dependency_is_lost_meanwhile() -> None:
     created = under_way(InstanceState.CREATED).but(waiting_for=("default/db",))
     assert [str(operation.verb) for operation in created.plan().operations] == ["start"]
+
+
+def test_a_new_one_that_was_ready_while_nobody_looked_is_no_failed_replacement() -> None:
+    b = desired(image="b", restartPolicy="OnFailure")
+    gone_by = instance(b, InstanceState.EXITED, slot="b", ran=3600, exit=ended(1))
+    old = instance(desired(image="a"), InstanceState.PAUSED)
+    situation = given().desired(image="b", restartPolicy="OnFailure").seen(old, gone_by)
+    situation = situation.record(runtime="docker", replacing=Replacement("docker-a", "docker", NOW - 3601))
+    record = situation.plan().record
+    assert (record.failed_hash, record.restarts) == ("", 1)
+    counted = situation.record(handled_exit=record.handled_exit, last_termination=record.last_termination)
+    assert [str(operation.verb) for operation in counted.plan().operations] == ["remove", "start"]
 
 
 def test_the_limits_of_the_old_one_are_remembered_until_it_is_gone() -> None:

@@ -1,0 +1,132 @@
+"""What a schema cannot say is refused with the path of its field and what would be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.model.manifest import FieldFault
+from controller.resolve.admission import admit
+from controller.resolve.defaults import ResolveSettings
+
+MEMORY = ("spec", "resources", "limits", "memory")
+BRIDGE = {"mode": "bridge", "ports": [{"containerPort": 80, "hostPort": 8080}]}
+
+
+def faults(settings: ResolveSettings | None = None, /, **spec: Any) -> list[FieldFault]:
+    body = {"kind": "Sandbox", "metadata": {"name": "web"}, "spec": spec}
+    return list(admit(body, settings or ResolveSettings()))
+
+
+def memory(text: str) -> dict[str, Any]:
+    return {"limits": {"memory": text}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"isolation": "directory", "command": ["serve"], "workingDir": "/workspace/src"},
+        {"isolation": "directory", "packages": {"python": ["requests"]}},
+        {"network": BRIDGE},
+        {"fallback": "directory"},
+        {"resources": memory("6Mi")},
+        {"resources": {"limits": {"memory": None, "cpu": None}}},
+        {"dependsOn": ["db", "team/web"]},
+    ],
+)
+def test_what_can_be_meant_is_admitted(spec: dict[str, Any]) -> None:
+    assert faults(**spec) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "words"),
+    [
+        ({"packages": {"python": ["x"]}}, ("spec", "packages"), "not yet with isolation: container"),
+        (
+            {"isolation": "directory", "filesystem": {"mounts": [{"source": "/s", "target": "/t"}]}},
+            ("spec", "filesystem", "mounts"),
+            "a directory sandbox has no mounts",
+        ),
+        (
+            {"fallback": "directory", "filesystem": {"mounts": [{"source": "/s", "target": "/t"}]}},
+            ("spec", "filesystem", "mounts"),
+            "a directory sandbox has no mounts",
+        ),
+        (
+            {"isolation": "directory", "network": {"mode": "bridge"}},
+            ("spec", "network", "mode"),
+            "no network of its own",
+        ),
+        ({"isolation": "directory", "workingDir": "/srv"}, ("spec", "workingDir"), "/srv lies outside the workspace"),
+        ({"isolation": "directory", "workingDir": "/workspaces"}, ("spec", "workingDir"), "outside the workspace"),
+        ({"isolation": "directory", "image": "a"}, ("spec", "image"), "no meaning for a directory"),
+        ({"isolation": "directory", "user": "7"}, ("spec", "user"), "no meaning for a directory"),
+        ({"isolation": "directory", "runtimeClass": "runc"}, ("spec", "runtimeClass"), "no meaning for a directory"),
+        (
+            {"isolation": "directory", "filesystem": {"tmpfs": {"/tmp": "1Mi"}}},
+            ("spec", "filesystem", "tmpfs"),
+            "no meaning for a directory",
+        ),
+        (
+            {"isolation": "directory", "filesystem": {"readOnlyRoot": False}},
+            ("spec", "filesystem", "readOnlyRoot"),
+            "no meaning for a directory",
+        ),
+        ({"resources": memory("5Mi")}, MEMORY, "5Mi is below the engine's least"),
+        ({"resources": memory("0")}, MEMORY, "a sandbox cannot do with none"),
+        (
+            {"resources": {"limits": {"disk": "0"}}},
+            ("spec", "resources", "limits", "disk"),
+            "a sandbox cannot do with none",
+        ),
+        (
+            {"resources": memory("64Mi"), "filesystem": {"tmpfs": {"/tmp": "32Mi", "/scratch": "32Mi"}}},
+            ("spec", "filesystem", "tmpfs"),
+            "64Mi of tmpfs counts as memory, of which there are 64Mi",
+        ),
+        ({"network": {"ports": BRIDGE["ports"]}}, ("spec", "network", "ports"), "ports need a network"),
+        (
+            {"network": {"mode": "bridge", "ports": [{"containerPort": n, "hostPort": 8080} for n in (80, 81)]}},
+            ("spec", "network", "ports", 1, "hostPort"),
+            "8080 is published twice",
+        ),
+        (
+            {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}, {"name": "A", "value": "2"}]},
+            ("spec", "env", 2, "name"),
+            "A is set twice",
+        ),
+        ({"dependsOn": ["db", "web"]}, ("spec", "dependsOn", 1), "cannot depend on itself"),
+        ({"dependsOn": ["default/web"]}, ("spec", "dependsOn", 0), "cannot depend on itself"),
+        ({"resources": memory("lots")}, ("spec",), "'lots' is not an amount of memory"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_its_field(
+    spec: dict[str, Any], path: tuple[str | int, ...], words: str
+) -> None:
+    found = [fault for fault in faults(**spec) if fault.path == path]
+    assert len(found) == 1, faults(**spec)
+    assert words in found[0].message
+
+
+def test_every_fault_is_told_at_once() -> None:
+    found = faults(dependsOn=["web"], resources=memory("1Mi"), packages={"python": ["x"]})
+    assert {fault.path for fault in found} >= {("spec", "packages"), MEMORY, ("spec", "dependsOn", 0)}
+
+
+def test_another_user_needs_a_controller_that_is_root() -> None:
+    settings = ResolveSettings(own_user="1000:1000")
+    assert faults(settings) == []
+    assert faults(settings, user="1000:1000") == []
+    assert faults(settings, user="1000") == []
+    (fault,) = faults(settings, user="0:0")
+    assert fault.path == ("spec", "user")
+    assert fault.message == "0:0 cannot be given: the controller is not root and runs as 1000:1000"
+    assert fault.hint == "leave it out, or write '1000:1000'"
+    assert faults(user="0:0") == []
+
+
+def test_an_operators_default_for_containers_does_not_refuse_directories() -> None:
+    settings = ResolveSettings(defaults={"image": "ours", "runtimeClass": "runsc", "user": "7:7"})
+    assert faults(settings, isolation="directory") == []
