@@ -13,6 +13,7 @@ from controller.model.observed import Capabilities, Usage
 from controller.model.record import Intent
 from controller.model.spec import Action, Desired
 from controller.plan.enforcement import Rules, Violation, Window, assess, throttled_cpu
+from controller.plan.limits import lowered, throttled_to
 from controller.report.protocol import Recorder
 
 from .evidence import Evidence
@@ -56,7 +57,7 @@ class Enforcer:
         """Assess each measurement and act on what it shows."""
         windows: dict[str, Window] = {}
         for one in measured:
-            assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one))
+            assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one, capabilities))
             windows[one.instance] = assessment.window
             for violation in assessment.violations:
                 self._act(one, violation, assessment.window, capabilities)
@@ -68,10 +69,10 @@ class Enforcer:
     def _created(self) -> frozenset[str]:
         return frozenset(seen.id for entry in self._world.entries().values() for seen in entry.observed)
 
-    def _rules(self, one: Measured) -> Rules:
-        spec = one.desired.spec
-        throttles = (hold.value for hold in self._world.holds(one.key) if hold.type is HoldType.THROTTLED)
-        return Rules(spec.limits, spec.enforcement, next(throttles, None))
+    def _rules(self, one: Measured, capabilities: Mapping[str, Capabilities]) -> Rules:
+        able = capabilities.get(one.entry.running.runtime) if one.entry.running else None
+        limits = lowered(one.desired.spec.limits, able.max_cpu if able else 0, None)
+        return Rules(limits, one.desired.spec.enforcement, throttled_to(self._world.holds(one.key)))
 
     def _act(
         self, one: Measured, violation: Violation, window: Window, capabilities: Mapping[str, Capabilities]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from controller.model.errors import RuntimeFailure
 from controller.model.identity import Key
 from controller.model.spec import Desired
-from controller.plan.sandbox import plan_sandbox
+from controller.plan.sandbox import plan_ahead
 from controller.report.protocol import SandboxView
 
 from .outlook import Outlook
@@ -38,5 +38,5 @@ def planned_lines(world: World, outlook: Outlook) -> list[str]:
             lines.append(f"unknown {key}: {exc}")
             continue
         if view is not None:
-            lines.extend(str(operation) for operation in plan_sandbox(view).operations)
+            lines.extend(str(operation) for operation in plan_ahead(view).operations)
     return lines
