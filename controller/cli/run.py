@@ -48,8 +48,15 @@ def _greeting(config: DaemonConfig) -> str:
         "manifests": config.manifests,
         "state": config.state_dir,
         "socket": socket_path(config.state_dir),
-        "metrics": f"http://{config.listen}/metrics" if config.listen else "off",
+        "web": _address(config.listen),
     }
     lines = [click.style(f"sandkeeper {__version__}", bold=True)]
     lines += [f"  {name:<10} {value}" for name, value in facts.items()]
     return "\n".join([*lines, "  Ctrl-C ends the daemon; sandboxes go on"])
+
+
+def _address(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    if port in ("", "0"):
+        return "any free port, see the log" if port else "off"
+    return f"http://{host or 'localhost'}:{port}/ and /metrics"

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from controller import bootstrap
 from controller.cli.main import cli
+from controller.cli.run import _greeting
 from controller.config import DaemonConfig
 
 
@@ -164,3 +165,17 @@ def test_the_default_state_folder_of_an_ordinary_user(
     assert DaemonConfig().state_dir == tmp_path / home
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
     assert DaemonConfig().state_dir == tmp_path / "xdg/sandkeeper"
+
+
+@pytest.mark.parametrize(
+    ("listen", "told"),
+    [
+        ("127.0.0.1:9464", "http://127.0.0.1:9464/ and /metrics"),
+        (":9464", "http://localhost:9464/ and /metrics"),
+        ("127.0.0.1:0", "any free port, see the log"),
+        ("", "off"),
+    ],
+)
+def test_the_greeting_says_where_the_page_is(listen: str, told: str) -> None:
+    """As an address that a browser takes, where it is known."""
+    assert f"web        {told}" in _greeting(DaemonConfig(listen=listen)).splitlines()[4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -41,8 +42,10 @@ class Screen:
         """Read on until the text has appeared."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.text:
+            chunk = self._read()
+            assert chunk, self.text
             assert time.monotonic() < deadline, self.text
-            self.text += self._read()
+            self.text += chunk
 
     def read_all(self) -> str:
         """Read to the end, without colours."""
@@ -124,7 +127,7 @@ def test_interrupting_a_watch_leaves_the_terminal_as_it_was(state_dir: Path, pla
     plane.views = [sandbox("web")]
     with screen("get", "-w") as shown:
         shown.read_until("web")
-        os.kill(shown.process.pid, 2)
+        os.kill(shown.process.pid, signal.SIGINT)
         shown.read_all()
         assert shown.process.returncode == 130
         assert shown.text.rindex("\x1b[?25h") > shown.text.rindex("\x1b[?25l")
@@ -148,3 +151,16 @@ def test_describe_and_doctor_are_drawn(state_dir: Path, plane: Plane) -> None:
         assert UID in shown.read_all()
     with screen("doctor") as shown:
         assert "python" in shown.read_all()
+
+
+def test_the_daemon_greets_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    """Where things are, before the log; the exit status of an orderly end is 0."""
+    (tmp_path / "manifests").mkdir()
+    arguments = ("--manifests", f"{tmp_path}/manifests", "--state-dir", f"{tmp_path}/state", "--listen", "127.0.0.1:0")
+    with screen("run", *arguments, DOCKER_HOST="unix:///nonexistent/docker.sock") as shown:
+        shown.read_until("serving")
+        assert f"state      {tmp_path}/state" in shown.text
+        assert "Ctrl-C ends the daemon; sandboxes go on" in shown.text
+        os.kill(shown.process.pid, signal.SIGINT)
+        shown.read_all()
+        assert shown.process.returncode == 0
