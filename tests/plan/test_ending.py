@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.model.observed import InstanceState
 from controller.model.record import Intent, Record
 from controller.plan.crashloop import next_streak, restart_delay
 from controller.plan.sandbox import plan_ahead
@@ -198,8 +199,6 @@ def test_a_restart_without_a_process_is_done_with_its_stop() -> None:
 
 
 def test_a_restart_of_a_paused_one_needs_no_thaw() -> None:
-    from controller.model.observed import InstanceState  # noqa: PLC0415
-
     paused = given().desired(image="a").running(state=InstanceState.PAUSED).asked("restart", "by ada")
     assert [str(operation.verb) for operation in paused.plan().operations] == ["stop"]
 
