@@ -13,7 +13,7 @@ from controller.model.record import Record
 from controller.model.spec import Desired
 from controller.plan.acceptance import accept, recover, recover_undeclared
 from controller.plan.cast import RUNTIME_OF
-from controller.plan.dependencies import cycle_of, waiting_for
+from controller.plan.dependencies import cycle_of, departing_dependents, waiting_for
 from controller.plan.view import View
 from controller.runtime.protocol import RuntimeReader
 
@@ -111,14 +111,12 @@ class Outlook:
 
     def _departing_dependents(self, key: Key) -> tuple[str, ...]:
         """Sandboxes that depended on this one, go as well, and are still there."""
-        return tuple(
-            f"{other.namespace}/{other.name}"
+        departing = {
+            other: dependencies_in(entry.record, other)
             for other, entry in self._world.entries().items()
-            if other != key
-            and entry.observed
-            and other not in self._world.declared()
-            and key in dependencies_in(entry.record, other)
-        )
+            if other not in self._world.declared() and (entry.observed or other == key)
+        }
+        return tuple(f"{other.namespace}/{other.name}" for other in departing_dependents(key, departing))
 
 
 def concerned_runtimes(world: World, key: Key) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from controller.model.identity import Key
 from controller.model.spec import Desired
@@ -46,3 +46,17 @@ def _path(start: Key, end: Key, came_from: Mapping[Key, Key]) -> list[Key]:
     while steps[-1] != start:
         steps.append(came_from[steps[-1]])
     return steps[::-1]
+
+
+def departing_dependents(key: Key, departing: Mapping[Key, Sequence[Key]]) -> tuple[Key, ...]:
+    """Those of the departing sandboxes that go before this one: they depend on it, and it does not depend on them.
+
+    `departing` holds each with its dependencies. In a cycle nobody waits: any order breaks it.
+    """
+    needed, frontier = {key}, [key]
+    while frontier:
+        for dependency in departing.get(frontier.pop(), ()):
+            if dependency not in needed:
+                needed.add(dependency)
+                frontier.append(dependency)
+    return tuple(other for other, needs in departing.items() if key in needs and other not in needed)

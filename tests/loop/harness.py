@@ -45,14 +45,16 @@ class Harness:
     recorder: CountingRecorder = field(default_factory=CountingRecorder)
 
     def __post_init__(self) -> None:
+        self.store = self._open_store()
         self.docker = MemoryRuntime(self.clock)
         self.directory = MemoryRuntime(self.clock, name="directory")
         self.restart()
 
     def restart(self) -> None:
         """Begin as a daemon does: recall, then take in the manifests."""
+        self.store.close()
         self.world = World()
-        self.store = SqliteStore(self.state_dir / "state.db", self.clock)
+        self.store = self._open_store()
         hold_store = JsonHoldStore(self.state_dir / "holds.json", self.clock)
         recall(self.world, self.store, hold_store)
         self.workspaces = WorkspaceFolder(self.state_dir, self.clock)
@@ -74,6 +76,9 @@ class Harness:
         for runtime in (self.docker, self.directory):
             self.world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
         self.source.start(self.loop.intake.receive)
+
+    def _open_store(self) -> SqliteStore:
+        return SqliteStore(self.state_dir / "state.db", self.clock)
 
     def declare(self, *documents: Document) -> None:
         """The folder now holds these manifests; the loop does what follows."""
