@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import controller
 from controller.model.clock import SystemClock
 from controller.model.identity import Owner, Slot, sandbox_key
 from controller.model.manifest import Document
@@ -27,6 +29,7 @@ from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.cgroup.root import CgroupRoot
 from controller.runtime.directory import wire
 from controller.runtime.directory.runtime import DirectoryConfig, DirectoryRuntime
+from controller.runtime.directory.supervisor.spawn import Launch
 from controller.runtime.disk import DiskWalker
 from controller.runtime.protocol import ExecRequest
 from controller.runtime.workspace import WorkspaceFolder
@@ -179,6 +182,23 @@ def until(condition: Callable[[], T], failure: str = "", seconds: float = SECOND
         assert time.monotonic() < deadline, failure or "it did not come true"
         select.select((), (), (), 0.01)
     return result
+
+
+def run_launched(launch: Launch) -> tuple[int, str]:
+    """Run a launch to its end, as the supervisor would; exit code and output. Forks through a fresh interpreter."""
+    code = "import json, os, sys; from controller.runtime.directory.supervisor.spawn import Launch, spawn; "
+    code += "pid, report = spawn(Launch(**json.loads(sys.argv[1])), (0, 1, 2)); print(os.read(report, 4096).decode()); "
+    code += "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(launch._asdict())],
+        cwd=Path(controller.__file__).parent.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
 
 
 def is_running(pid: int) -> bool:
