@@ -1,4 +1,4 @@
-"""Which host uid is whose, over every daemon of the machine: `<folder>/<host uid>`, a symlink to the workspace it is for.
+"""Whose each host uid is, over every daemon of the machine: `<folder>/<host uid>`, a symlink to a workspace.
 
 A symlink is made whole or not at all, and `ls -l` shows who has what. It is only ever read, never followed. The folder
 is root's own and lies where a reboot empties it: no process has a user of ours after that either.
@@ -11,11 +11,8 @@ import fcntl
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
 
 from controller.runtime.directory.record import translated
-
-CLAIMS_DIR: Final = Path("/run/sandkeeper/users")
 
 
 class UidClaims:

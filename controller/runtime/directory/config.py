@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class DirectoryConfig:
-    """`first_uid` and `last_uid` bound the host users that sandboxes get where we are root.
+    """`first_uid` and `last_uid` bound the host users that sandboxes get where we are root; `claims_dir` is where all
+    daemons of the machine claim theirs.
 
     `python` is the interpreter of environments; None: the first that a sandbox's user can reach. `log_bytes` is the
     size at which a log is rotated, once. `use_cgroups` False: as on a machine where none can be written.
@@ -19,6 +20,7 @@ class DirectoryConfig:
     instance: str
     first_uid: int = 200_000
     last_uid: int = 265_535
+    claims_dir: Path = Path("/run/sandkeeper/users")
     python: str | None = None
     log_bytes: int = 10 << 20
     use_cgroups: bool = True

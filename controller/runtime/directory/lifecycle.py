@@ -32,6 +32,7 @@ from controller.runtime.directory.record import (
     write_run,
 )
 from controller.runtime.directory.usage import UsageMeter
+from controller.runtime.directory.users import Users
 from controller.runtime.tree import erase_tree
 from controller.runtime.workspace import WorkspaceFolder
 
@@ -56,6 +57,7 @@ class Parts:
     launcher: Launcher
     meter: UsageMeter
     workspaces: WorkspaceFolder
+    users: Users
     clock: Clock
 
 
@@ -76,6 +78,7 @@ class Lifecycle:
                 return
             if entry.run is not None:
                 parts.processes.kill(entry)
+            entry = parts.users.settle(entry)
             parts.meter.forget(id)
             make_group = parts.groups.ensure if entry.run is None else parts.groups.fresh
             group = make_group(id, entry.record.limits)
@@ -165,15 +168,22 @@ class Lifecycle:
 
     def _recover_one(self, id: str) -> None:
         with self._held(id):
-            entry = self._parts.inventory.find(id)
-            if entry is None or entry.run is None or entry.exit is not None:
+            parts = self._parts
+            entry = parts.inventory.find(id)
+            if entry is None:
                 return
-            if self._parts.observer.is_up(entry):
-                self._parts.groups.ensure(id, entry.record.limits)
+            has_user = parts.users.has(entry)
+            if entry.run is None or entry.exit is not None:
                 return
-            self._parts.processes.kill(entry)
+            up = parts.observer.is_up(entry)
+            if up and has_user:
+                parts.groups.ensure(id, entry.record.limits)
+                return
+            parts.processes.kill(entry)
+            if up:  # it gets another user when it is started again
+                parts.client.wait_for_exit(id)
             write_exit(entry.folder, entry.run, lost_exit(entry.folder, entry.run))
-            log.warning("supervisor_lost", id=id, pid=entry.run.pid)
+            log.warning("user_taken" if up else "supervisor_lost", id=id, pid=entry.run.pid)
 
     def _end(self, entry: Entry, code: int) -> None:
         """No process is left, and how it ended is recorded: by the supervisor where it had a main process, else with

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from controller.runtime.procfs import ProcessTable
@@ -59,11 +59,11 @@ class Membership:
         self._lock = threading.Lock()
         self._markers: dict[tuple[int, float], str] = {}
 
-    def of(self, table: ProcessTable, uids: Mapping[str, int], own_uids: bool) -> Mapping[str, frozenset[int]]:
+    def of(self, table: ProcessTable, uids: Mapping[str, int], own: Collection[str]) -> Mapping[str, frozenset[int]]:
         """The living members of every sandbox.
 
-        `uids` is the host uid by id, of all sandboxes there are; `own_uids`: nobody but they and their other slot has
-        those uids, so that a process that lost its marker still belongs to somebody.
+        `uids` is the host uid by id, of all sandboxes there are; `own` are those of which nobody but their other slot
+        has that uid, so that a process that lost its marker still belongs to somebody.
         """
         wanted = set(uids.values())
         candidates = [process for process in table.processes.values() if process.uid in wanted]
@@ -79,11 +79,10 @@ class Membership:
             below = table.descendants(pids)
             pids.update(below - taken)
             taken |= below
-        if own_uids:
-            holders = _sole_holders(uids)
-            for process in candidates:
-                if process.pid not in taken and process.uid in holders:
-                    found[holders[process.uid]].add(process.pid)
+        holders = _sole_holders({id: uids[id] for id in own})
+        for process in candidates:
+            if process.pid not in taken and process.uid in holders:
+                found[holders[process.uid]].add(process.pid)
         return {id: _living(table, pids) for id, pids in found.items()}
 
     def _marker(self, pid: int, start_time: float) -> str:

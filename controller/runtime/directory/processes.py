@@ -13,6 +13,7 @@ from controller.model.errors import ConflictError, RuntimeFailure
 from controller.runtime.directory.groups import Groups
 from controller.runtime.directory.inventory import Entry, Inventory
 from controller.runtime.directory.membership import Membership
+from controller.runtime.directory.uids import HostUids
 from controller.runtime.procfs import ProcessTable
 
 KILL_SECONDS: Final = 10.0
@@ -24,9 +25,10 @@ _OPEN_AT_ONCE: Final = 128
 class Processes:
     """Finds members by control group where there is one, and by marker, ancestry and user."""
 
-    def __init__(self, groups: Groups, inventory: Inventory) -> None:
+    def __init__(self, groups: Groups, inventory: Inventory, host_uids: HostUids) -> None:
         self._groups = groups
         self._inventory = inventory
+        self._host_uids = host_uids
         self._membership = Membership()
 
     def scan(self, table: ProcessTable, *also: Entry) -> Mapping[str, frozenset[int]]:
@@ -37,7 +39,8 @@ class Processes:
         own = os.geteuid()
         records = {entry.id: entry.record for entry in (*also, *self._inventory.entries())}
         uids = {id: own if record.host_uid is None else record.host_uid for id, record in records.items()}
-        return self._membership.of(table, uids, own_uids=own == 0)
+        sole = {id for id, record in records.items() if self._host_uids.has(record.host_uid, record.owner.uid)}
+        return self._membership.of(table, uids, sole)
 
     def members(self, entry: Entry) -> frozenset[int]:
         """The living processes of one instance."""

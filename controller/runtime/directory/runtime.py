@@ -32,6 +32,7 @@ from controller.runtime.directory.processes import Processes
 from controller.runtime.directory.record import TMP_FOLDER, Command, DirectoryRecord, instance_id, write_record
 from controller.runtime.directory.uids import HostUids
 from controller.runtime.directory.usage import UsageMeter
+from controller.runtime.directory.users import Users
 from controller.runtime.disk import DiskWalker
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream
 from controller.runtime.secrets import Secrets
@@ -57,12 +58,12 @@ class DirectoryRuntime:
         self._inventory = Inventory(config.directories, config.instance)
         self._observer = Observer(self._inventory, workspaces.path)
         self._groups = Groups(cgroup_root(config.instance) if config.use_cgroups else None)
-        self._processes = Processes(self._groups, self._inventory)
+        self._uids = HostUids(config, self._inventory)
+        self._processes = Processes(self._groups, self._inventory, self._uids)
         self._meter = UsageMeter(self._groups, self._processes, disk, clock)
         self._client = SupervisorClient(config.run_dir, config.request_timeout)
         self._launcher = Launcher(secrets)
         self._environments = Environments(config)
-        self._uids = HostUids(config, self._inventory)
         self._lifecycle = Lifecycle(
             Parts(
                 config=config,
@@ -74,6 +75,7 @@ class DirectoryRuntime:
                 launcher=self._launcher,
                 meter=self._meter,
                 workspaces=workspaces,
+                users=Users(self._uids, workspaces),
                 clock=clock,
             )
         )
@@ -211,6 +213,8 @@ class DirectoryRuntime:
             if not (self._config.directories / id).exists():  # not one that is being made
                 self._processes.kill_group(id)
                 self._groups.remove(id)
+        if os.geteuid() == 0:
+            self._uids.tidy()
 
     def close(self) -> None:
         """End following; sandboxes and their supervisor go on."""

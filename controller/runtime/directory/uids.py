@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from controller.model.errors import RuntimeFailure
 from controller.runtime.directory.claims import UidClaims
 from controller.runtime.directory.config import DirectoryConfig
 from controller.runtime.directory.inventory import Inventory
+
+log = structlog.get_logger(__name__)
 
 _SUBORDINATE: Final = (Path("/etc/subuid"), Path("/etc/subgid"))
 _IDS_OF_PROCESS: Final = re.compile(rb"^[UG]id:(.*)$", re.MULTILINE)
@@ -55,20 +59,25 @@ class HostUids:
         """Have the claim of a sandbox that is there already; False where another has taken that user meanwhile."""
         return self._claims.take(host_uid, uid)
 
-    def is_ours(self, host_uid: int, uid: str) -> bool:
-        """Whether every process of that user is this sandbox's."""
-        return self._claims.is_ours(host_uid, uid)
+    def has(self, host_uid: int | None, uid: str) -> bool:
+        """Whether every process of that user is this sandbox's; never so of the controller's own user (None)."""
+        return host_uid is not None and self._claims.is_ours(host_uid, uid)
 
     def tidy(self) -> None:
-        """Give up the claims that nothing needs any more. Raises RuntimeFailure."""
+        """Give up the claims that nothing needs any more."""
         with self._lock:
-            self._claims.release({*self._holders(), *self._given.values(), *self._owners_of_files()})
+            try:
+                self._claims.release({*self._holders(), *self._given.values(), *self._owners_of_files()})
+            except RuntimeFailure as exc:
+                log.warning("claims_not_released", error=str(exc))
 
     def _kept(self, uid: str) -> int | None:
         """The one that it has, or its workspace's owner, where it can be claimed."""
-        candidates = [host_uid for host_uid, holder in self._holders().items() if holder == uid]
+        holders = self._holders() | {host_uid: holder for holder, host_uid in self._given.items()}
+        candidates = [host_uid for host_uid, holder in holders.items() if holder == uid]
         owner = _owner(self._config.state_dir / "workspaces" / uid)
-        if owner is not None and self._config.first_uid <= owner <= self._config.last_uid:
+        in_range = owner is not None and self._config.first_uid <= owner <= self._config.last_uid
+        if owner is not None and in_range and owner not in holders:
             candidates.append(owner)
         return next((candidate for candidate in candidates if self._claims.take(candidate, uid)), None)
 
