@@ -211,8 +211,8 @@ class Reconciler:
 
     def _forget(self, key: Key, record: Record) -> None:
         self._with.journal.forget(key)
-        self._world.release(key, lambda _: True)
-        self._with.journal.holds(self._world.all_holds())
+        if self._world.release(key, lambda _: True):
+            self._with.journal.holds(self._world.all_holds())
         self._world.forget(key)
         self._with.recorder.forget(key)
         for dependency in dependencies_in(record, key):
