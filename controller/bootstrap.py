@@ -208,7 +208,8 @@ def _stop_or_leave(stopping: threading.Event) -> None:
 def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
     """What a daemon with this configuration would do now: operations and faults, a line each. Changes nothing.
 
-    What a daemon remembers is read from a copy, so that it may run or not. Raises SandkeeperError.
+    Warnings are no faults. What a daemon remembers is read from a copy, so that it may run or not.
+    Raises SandkeeperError.
     """
     clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
     with tempfile.TemporaryDirectory(prefix="sandkeeper-plan-") as copy:
@@ -222,7 +223,8 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
         for runtime in runtimes.values():
             if runtime.capabilities().available:
                 world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
-        return planned_lines(world, outlook), [str(fault) for fault in source.snapshot().faults]
+        faults = [str(fault) for fault in source.snapshot().faults if not fault.warning]
+        return planned_lines(world, outlook), faults
     finally:
         for runtime in runtimes.values():
             runtime.close()

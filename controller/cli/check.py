@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,9 @@ from controller.model.manifest import Fault
 from controller.source.protocol import Admit
 
 _CHANGES: Final = 2
-_COLOURS: Final = {"create": "green", "update": "yellow", "remove": "red", "trash": "red", "erase": "red"}
+_UNKNOWN: Final = "unknown "  # as a plan's line begins where an engine could not be asked
+_ALARMING: Final = ("unknown", "remove", "trash", "erase")
+_COLOURS: Final = {"create": "green", "update": "yellow"} | dict.fromkeys(_ALARMING, "red")
 
 
 @click.command(context_settings=FROM_ENVIRONMENT)
@@ -54,7 +57,8 @@ def plan_command(config: DaemonConfig, output: str) -> int:
     """Show what would change and why; changes nothing.
 
     Without PATH the running daemon is asked. With PATH, or where none runs, the folder is compared with the live
-    sandboxes of the state folder. Exit 0 where nothing would change, 2 for changes, 1 where a manifest is at fault.
+    sandboxes of the state folder. Exit 0 where nothing would change, 2 for changes, 1 where the plan is incomplete: a
+    manifest is at fault, or an engine is away.
     """
     operations, faults = _ask(config) or _plan(config)
     if output == "json":
@@ -66,7 +70,7 @@ def plan_command(config: DaemonConfig, output: str) -> int:
             click.echo(_operation_line(operation))
         if not operations:
             click.echo("nothing would change")
-    if faults:
+    if faults or any(operation.startswith(_UNKNOWN) for operation in operations):
         return 1
     return _CHANGES if operations else 0
 
@@ -96,7 +100,9 @@ def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:
 
 def _plan(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]]:
     from controller.bootstrap import plan_once  # noqa: PLC0415 - asking a daemon needs no engine client
+    from controller.report.logging import configure_logging  # noqa: PLC0415 - as above
 
+    configure_logging(sys.stderr, "warning")
     return plan_once(config)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from controller.model.errors import RuntimeFailure
 from controller.model.identity import Key
 from controller.model.spec import Desired
+from controller.plan.reach import is_away, why_away
 from controller.plan.sandbox import plan_ahead
 from controller.report.protocol import SandboxView
 
@@ -29,7 +30,10 @@ def view_of(key: Key, entry: Entry, desired: Desired | None) -> SandboxView | No
 
 
 def planned_lines(world: World, outlook: Outlook) -> list[str]:
-    """One line for each operation of the next batch of every key, with its cause; changes nothing."""
+    """One line for each operation of the next batch of every key, with its cause; changes nothing.
+
+    A key of which nothing can be said, since its runtime is away, has a line that begins with `unknown`.
+    """
     lines = []
     for key in sorted(world.all_keys()):
         try:
@@ -37,6 +41,12 @@ def planned_lines(world: World, outlook: Outlook) -> list[str]:
         except RuntimeFailure as exc:
             lines.append(f"unknown {key}: {exc}")
             continue
-        if view is not None:
-            lines.extend(str(operation) for operation in plan_ahead(view).operations)
+        if view is None:
+            continue
+        plan = plan_ahead(view)
+        lines.extend(str(operation) for operation in plan.operations)
+        if plan.verdict.degraded in {
+            why_away(view, runtime) for runtime in view.capabilities if is_away(view, runtime)
+        }:
+            lines.append(f"unknown {key}: {': '.join(plan.verdict.degraded)}")
     return lines

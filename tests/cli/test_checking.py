@@ -127,3 +127,25 @@ def test_plan_without_a_daemon_uses_the_configured_folder(planned: Planned, monk
     assert alone("plan", "--state-dir", "/nonexistent", "--engine", "unix:///e.sock").exit_code == 2
     (config,) = planned
     assert (config.manifests, config.engine) == (Path("/srv/manifests"), "unix:///e.sock")
+
+
+def test_a_real_plan_of_a_folder_changes_nothing(tmp_path: Path) -> None:
+    """Not even a state folder is made; a warning does not make it incomplete, a fault does."""
+    manifests, state_dir = tmp_path / "manifests", tmp_path / "state"
+    manifests.mkdir()
+    (manifests / "web.yaml").write_text(HINTED.replace("spec: {", "spec: {isolation: directory, "))
+    arguments = ["plan", str(manifests), "--state-dir", str(state_dir), "--engine", "unix:///none.sock"]
+    result = alone(*arguments)
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert result.stdout.splitlines()[0].endswith(" sandbox default/web: declared in web.yaml:1")
+    assert not state_dir.exists()
+    (manifests / "bad.yaml").write_text(BAD)
+    assert alone(*arguments).exit_code == 1
+
+
+def test_a_plan_that_could_not_ask_the_engine_is_incomplete(tmp_path: Path) -> None:
+    """It does not pretend that nothing would change."""
+    (tmp_path / "web.yaml").write_text(GOOD)
+    result = alone("plan", str(tmp_path), "--state-dir", str(tmp_path / "state"), "--engine", "unix:///none.sock")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("unknown sandbox default/web: EngineDown: there is no engine at /none.sock")
