@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -48,12 +49,17 @@ class Daemon:
         return Item(self._json("GET", _path(target)))
 
     def watch(self, deadline: float | None = None) -> Iterator[list[Item]]:
-        """All sandboxes at once and after each change, the same list again as a sign of life, until the deadline."""
+        """All sandboxes at once and after each change, the same list again as a sign of life, until the deadline.
+
+        The daemon's end, before that, is a DaemonUnreachableError.
+        """
         items: list[Item] = []
         with self._open("GET", "/api/v1/sandboxes", query={"watch": "true"}) as answer:
             for line in answer.lines(deadline):
                 items = _items(json.loads(line)) if line else items
                 yield items
+        if deadline is None or time.monotonic() < deadline:
+            raise DaemonUnreachableError(f"the daemon on {self.state_dir} ended; start it and ask again")
 
     def terminations(self, target: Target) -> list[dict[str, Any]]:
         """The evidence kept of one sandbox, newest first."""

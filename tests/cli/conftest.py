@@ -38,15 +38,21 @@ def plane() -> Plane:
 
 
 @pytest.fixture
-def state_dir(plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The state folder of a daemon that serves the plane."""
-    folder = tmp_path / "state"
+def server(plane: Plane, tmp_path: Path) -> Iterator[HttpServer]:
+    """What serves the plane."""
     history = UsageHistory()
-    server = HttpServer(plane, Metrics("0.1.0", (), history), history, HttpConfig("", socket_path(folder)))
-    server.start()
-    monkeypatch.setenv("SANDKEEPER_STATE_DIR", str(folder))
-    yield folder
-    server.stop()
+    config = HttpConfig("", socket_path(tmp_path / "state"))
+    serving = HttpServer(plane, Metrics("0.1.0", (), history), history, config)
+    serving.start()
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture
+def state_dir(server: HttpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder of the daemon that serves the plane."""
+    monkeypatch.setenv("SANDKEEPER_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from controller.model.conditions import ConditionType
 from controller.model.identity import sandbox_key
 from controller.model.status import Phase
+from controller.report.http import HttpServer
 from tests.cli.conftest import Run, Start
 from tests.cli.plane import Plane
 from tests.cli.sandboxes import condition, event, sandbox
@@ -119,3 +120,18 @@ def test_key_of_an_event_names_its_sandbox(run: Run, plane: Plane) -> None:
     """Events of the other sandboxes of a namespace are told apart."""
     plane.kept_events = [event(1), dataclasses.replace(event(2), key=sandbox_key("team-a", "api"))]
     assert run("events", "-A").stdout.splitlines()[2].split()[3] == "team-a/api"
+
+
+@pytest.mark.parametrize("verb", [["get", "-w"], ["events", "-w"], ["wait", "web", "--for=delete"]])
+def test_what_follows_a_daemon_ends_with_it(
+    state_dir: Path, server: HttpServer, start: Start, plane: Plane, verb: list[str]
+) -> None:
+    """As an error: what follows is not known any more."""
+    plane.views = [sandbox("web")]
+    plane.kept_events = [event(1)]
+    process = start(*verb)
+    assert plane.watched.wait(PATIENCE)
+    server.stop()
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert stderr.startswith("error: the daemon")
