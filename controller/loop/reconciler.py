@@ -139,9 +139,14 @@ class Reconciler:
             self._traced(plan.record, "ready", self._with.clock.now())
 
     def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
-        record = self._planned(plan)
-        self._keep(view, record, plan)
-        created = self._with.executor.execute(plan.operations, record.document)
+        record, failure = self._planned(plan), self._standing_failure(view)
+        preparation = tuple(operation for operation in plan.operations if operation.verb is Verb.PREPARE)
+        if preparation:
+            self._keep(view, record, plan, failure, preparing=True)
+            self._with.executor.execute(preparation, record.document)
+        if view.observed or not preparation:
+            self._keep(view, record, plan, failure)
+        created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
         self._describe(view.key, plan.operations)
         if plan.forget:
             self._forget(view.key, record)
@@ -156,6 +161,11 @@ class Reconciler:
             self._with.evidence.begin(created)
         self._keep(view, after, plan)
         return None
+
+    def _standing_failure(self, view: View) -> tuple[str, str] | None:
+        """What failed last stands until it has succeeded; an edit is another matter."""
+        before = self._world.entry(view.key)
+        return before.failure if before and before.record.generation == view.record.generation else None
 
     def _planned(self, plan: Plan) -> Record:
         if plan.record.timings.planned is not None or not any(op.verb is Verb.CREATE for op in plan.operations):
@@ -173,7 +183,14 @@ class Reconciler:
             if operation.verb is not Verb.PREPARE:
                 self._with.journal.event(key, _reason(operation.verb), operation.cause)
 
-    def _keep(self, view: View, record: Record, plan: Plan, failure: tuple[str, str] | None = None) -> None:
+    def _keep(
+        self,
+        view: View,
+        record: Record,
+        plan: Plan,
+        failure: tuple[str, str] | None = None,
+        preparing: bool = False,
+    ) -> None:
         """Remember and show where the key stands."""
         before = self._world.entry(view.key)
         desired = view.desired
@@ -186,6 +203,7 @@ class Reconciler:
             stale=self._world.stale(view.key),
             failure=failure,
             workspace=self._with.workspaces.path(record.uid),
+            preparing=preparing,
         )
         status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
         entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
@@ -231,7 +249,8 @@ class Reconciler:
         record = after_failure(base, exc)
         terminal = record.failed_hash != base.record.failed_hash
         plan = plan_sandbox(replace(base, record=record))
-        self._keep(base, record, plan, failure=None if terminal else (reason, str(exc)))
+        preparing = isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE
+        self._keep(base, record, plan, None if terminal else (reason, str(exc)), preparing)
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
         return Outcome(Result.RETRY, error=str(exc))

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from controller.model.conditions import ConditionType
-from controller.model.errors import CannotRunError, EngineUnavailableError, ResizePendingError, RuntimeFailure
+from controller.model.errors import (
+    CannotRunError,
+    EngineUnavailableError,
+    ImageUnavailableError,
+    ResizePendingError,
+    RuntimeFailure,
+)
 from controller.model.identity import sandbox_key
 from controller.model.observed import InstanceState
 from controller.model.status import Phase
@@ -97,6 +103,23 @@ def test_a_replacement_that_cannot_start_leaves_the_old_one_running(harness: Har
     assert harness.docker.only().state is InstanceState.RUNNING
     assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ReplaceFailed")
     assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_what_runs_stays_ready_and_degraded_while_its_replacement_has_no_image(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    old = harness.docker.only()
+    harness.docker.fail("prepare", ImageUnavailableError("no such image: nope"), times=9)
+    harness.declare(document("web", image="nope"))
+    for _ in range(3):
+        harness.advance(5)
+        assert harness.docker.only() == old
+        assert harness.phase("web") == Phase.RUNNING
+        assert harness.condition("web", ConditionType.READY)[0] == "True"
+        assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ImageUnavailable")
+    harness.declare(document("web"))
+    assert harness.docker.only() == old
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
 
 
 def test_a_command_that_cannot_run_waits_for_an_edit(harness: Harness) -> None:

@@ -67,11 +67,20 @@ def test_a_failure_to_create_is_pending_and_says_why() -> None:
     assert condition(shown, ConditionType.DEGRADED) == ("True", "ImageUnavailable", "no such image: a")
 
 
-def test_a_replacement_that_cannot_begin_leaves_the_phase_of_what_runs() -> None:
-    known = Known(failure=("ImageUnavailable", "no such image: b"))
+def test_a_replacement_that_cannot_be_prepared_degrades_what_runs_and_no_more() -> None:
+    known = Known(failure=("ImageUnavailable", "no such image: b"), preparing=True)
     shown = status(given().desired(image="a").running().desired(image="b"), known)
     assert (shown.phase, shown.image) == (Phase.RUNNING, "a")
-    assert condition(shown, ConditionType.READY)[:2] == ("False", "ImageUnavailable")
+    assert condition(shown, ConditionType.READY) == ("True", "Replacing", "spec.image changed a → b")
+    assert condition(shown, ConditionType.DEGRADED) == ("True", "ImageUnavailable", "no such image: b")
+
+
+def test_what_runs_stays_ready_while_its_replacement_is_prepared_and_not_once_it_makes_room() -> None:
+    situation = given().desired(image="a").running().desired(image="b")
+    assert condition(status(situation, Known(preparing=True)), ConditionType.READY)[:2] == ("True", "Replacing")
+    assert condition(status(situation), ConditionType.READY)[:2] == ("False", "Replacing")
+    young = given().desired(image="a").running(ran=0.2).desired(image="b")
+    assert condition(status(young, Known(preparing=True)), ConditionType.READY)[:2] == ("False", "Replacing")
 
 
 def test_a_failure_beside_a_ready_sandbox_degrades_it_only() -> None:
