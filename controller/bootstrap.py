@@ -193,7 +193,7 @@ def run_daemon(config: DaemonConfig) -> int:
         if application.loop.daemon.alive():
             notifier.alive()
     notifier.stopping()
-    log.info("stopping", sandboxes="go on")
+    log.info("stopping", message="sandboxes go on")
     application.stop()
     return 0
 

@@ -31,7 +31,8 @@ class Resync:
         able = self._runtime.capabilities()
         if able.available is not self._was_available:
             self._was_available = able.available
-            log.info("runtime", runtime=self._runtime.name, available=able.available, message=able.message)
+            name = "runtime_available" if able.available else "runtime_away"
+            log.info(name, runtime=self._runtime.name, reason=able.reason, message=able.message)
             for key in self._world.all_keys():
                 self._wake(key)
         if not able.available:

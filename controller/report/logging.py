@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
+from controller.report.console import ConsoleLines
 from controller.report.redaction import SecretRedactor
 
 
@@ -46,8 +47,7 @@ def _processors(as_json: bool, colors: bool, redactor: SecretRedactor) -> list[P
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         return [*shared, stamp, _put_event_first, structlog.processors.JSONRenderer()]
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-    plain = structlog.dev.plain_traceback  # what it would print itself has not been redacted
-    return [*shared, stamp, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+    return [*shared, stamp, ConsoleLines(colors)]
 
 
 def _put_event_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -63,10 +63,40 @@ def test_on_a_terminal_a_line_is_coloured() -> None:
     assert "declared" in stream.getvalue()
 
 
-def test_lines_can_be_asked_for_off_a_terminal(stream: io.StringIO) -> None:
+def said(stream: io.StringIO, event: str, level: int = logging.INFO, **facts: Any) -> str:
+    """The line on a terminal without colours, its time left out."""
     configure_logging(stream, json=False)
-    structlog.get_logger().info("operation", cause="declared")
-    assert stream.getvalue().split(maxsplit=1)[1] == "[info     ] operation                      cause=declared\n"
+    structlog.get_logger().log(level, event, **facts)
+    return stream.getvalue().split(" ", 1)[1]
+
+
+def test_lines_can_be_asked_for_off_a_terminal(stream: io.StringIO) -> None:
+    line = said(stream, "operation", operation="create", cause="declared", result="success", milliseconds=12.3)
+    assert line == "sandkeeper                 create            declared · 12 ms\n"
+
+
+def test_on_a_terminal_an_event_of_a_sandbox_goes_by_its_reason(stream: io.StringIO) -> None:
+    line = said(stream, "event", sandbox="default/web", reason="Ready", message="the sandbox is ready", pass_id="0a")
+    assert line == "default/web                Ready             the sandbox is ready pass=0a\n"
+
+
+def test_on_a_terminal_a_warning_says_so_without_colours_too(stream: io.StringIO) -> None:
+    line = said(stream, "list_failed", logging.WARNING, runtime="docker", error="gone")
+    assert line == "sandkeeper                 list_failed       warning: gone runtime=docker\n"
+
+
+def test_on_a_terminal_ready_is_green() -> None:
+    stream = Terminal()
+    configure_logging(stream)
+    structlog.get_logger().info("event", sandbox="default/web", reason="Ready", message="the sandbox is ready")
+    assert "\x1b[32m\x1b[1mReady" in stream.getvalue()
+
+
+def test_a_message_cannot_command_the_terminal(stream: io.StringIO) -> None:
+    line = said(stream, "event", reason="Failed", message="\x1b[2Jcleared\nforged line", odd="\r")
+    assert "\x1b" not in line
+    assert line.count("\n") == 1
+    assert "\\x1b[2Jcleared\\nforged line odd=\\r" in line
 
 
 def test_every_line_of_a_pass_carries_the_sandbox_and_the_pass(stream: io.StringIO) -> None:

@@ -79,7 +79,7 @@ class EngineHealth:
         if not found.available:
             self.on_down()
         if changed:
-            log.info("engine_state", available=found.available, reason=found.reason, message=found.message)
+            log.debug("engine_state", available=found.available, reason=found.reason, message=found.message)
             self.on_change()
         return found.available
 
