@@ -88,6 +88,15 @@ def test_a_fork_bomb_can_be_removed(house: House) -> None:
     assert house.runtime.list() == []
 
 
+def test_a_fork_bomb_in_an_exec_ends_with_its_timeout_and_the_sandbox_goes_on(house: House) -> None:
+    if "pids" not in house.runtime.capabilities().updatable:
+        pytest.skip("nothing would hold the bomb")
+    id = house.make("sleep", "100", resources={"limits": {"pids": 40, "memory": "1Gi"}})
+    assert house.run(id, "/usr/bin/python3", "-c", BOMB, timeout=1)[0] == 124
+    until(lambda: house.runtime.usage([house.see(id)])[id].pids == 1)
+    assert house.state(id) is InstanceState.RUNNING
+
+
 def test_other_sandboxes_go_on(any_house: House) -> None:
     first, second = any_house.make("sleep", "100"), any_house.make("sleep", "100", name="other")
     any_house.runtime.kill(first)

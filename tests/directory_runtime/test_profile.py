@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -153,6 +154,23 @@ def test_a_state_folder_below_a_closed_one_is_shown_to_its_sandboxes_alone() -> 
         house.close()
         (top / "other").unlink()
         top.rmdir()
+
+
+@pytest.mark.root
+def test_a_state_folder_that_is_a_link_into_a_closed_one_works_too() -> None:
+    top, links = new_state_dir(), new_state_dir()
+    (top / "state").mkdir()
+    top.chmod(0o700)
+    (links / "state").symlink_to(top / "state")
+    house = House(links / "state")
+    try:
+        id = house.make("sh", "-c", "echo made > $HOME/file; sleep 100")
+        until((house.workspace(id) / "file").exists)
+        assert house.run(id, "sh", "-c", "cat $HOME/file") == (0, "made\n")
+    finally:
+        house.empty()
+        shutil.rmtree(top)
+        shutil.rmtree(links)
 
 
 @pytest.mark.root

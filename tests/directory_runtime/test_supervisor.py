@@ -19,6 +19,7 @@ from controller.model.identity import Key, sandbox_key
 from controller.model.observed import InstanceState
 from controller.runtime.directory import atomic, membership, supervisor, wire
 from controller.runtime.directory.client import SupervisorClient
+from controller.runtime.directory.supervisor.spawn import Launch
 from tests.directory_runtime.house import House, desired, is_running, new_state_dir, owner_of, small_disk, until
 
 # What a daemon does, as far as a sandbox is concerned; it says what it made, and then waits to be killed.
@@ -186,6 +187,19 @@ def test_nonsense_on_its_socket_is_answered_and_harms_nobody(house: House, line:
         answer = connection.recv(4096)
     assert b"error" in answer or not answer
     assert house.run(id, "true") == (0, "")
+
+
+def test_where_a_process_cannot_be_set_up_there_was_no_run_and_it_can_be_tried_again(house: House) -> None:
+    id = house.make("sleep", "100")
+    house.runtime.kill(id)
+    launch = Launch(argv=["sleep", "1"], env={}, cwd="/", home="/", join=["/no/such/group"])
+    message = {"op": "start", "id": id, "folder": str(house.folder(id)), "logBytes": 100, "oomFile": ""}
+    client = SupervisorClient(house.state_dir / "run", 5)
+    with pytest.raises(RuntimeFailure, match=r"No such file or directory \(/no/such/group\)"):
+        client.request({**message, "launch": launch._asdict()})
+    assert house.state(id) is InstanceState.CREATED
+    house.runtime.start(id)
+    assert house.state(id) is InstanceState.RUNNING
 
 
 def test_a_supervisor_that_cannot_start_says_where_to_look(house: House) -> None:

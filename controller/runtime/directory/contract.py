@@ -61,7 +61,7 @@ def _resources(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
     if limits.pids is not None:
         yield _resource(evidence, "pids", "pids.max", str(limits.pids), str)
     if limits.disk is not None:
-        mechanism = "walk of the workspace beside the tick"
+        mechanism = "walk of workspace and TMPDIR beside the tick"
         reason = "what it writes elsewhere on the machine is not counted"
         yield ContractRow("disk", _MEASURED, mechanism, format_memory(limits.disk), reason)
     if limits.open_files is not None:

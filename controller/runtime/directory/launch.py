@@ -89,20 +89,20 @@ class Launcher:
         record = entry.record
         if record.host_uid is None:
             return (), []
-        binds = [(workspace, False), (str(entry.folder / TMP_FOLDER), False)]
+        seen = {workspace: False, str(entry.folder / TMP_FOLDER): False}
         if record.venv:
-            binds.append((str(entry.folder / VENV_FOLDER), True))
+            seen[str(entry.folder / VENV_FOLDER)] = True
         if record.interpreter:
-            binds.append((record.interpreter, True))
-        hidden = closed_ancestors((path for path, _ in binds), record.host_uid)
+            seen[record.interpreter] = True
+        seen |= {os.path.realpath(path): read_only for path, read_only in seen.items()}
+        hidden = closed_ancestors(seen, record.host_uid)
         if hidden and not may_mount():
             raise EnvironmentFailedError(
                 f"user {record.host_uid} may not pass through {', '.join(hidden)}: allow it (chmod o+x), or use a "
                 "--state-dir that everybody can reach"
             )
-        return hidden, [
-            (path, read_only) for path, read_only in binds if path.startswith(tuple(f"{h}/" for h in hidden))
-        ]
+        below = tuple(f"{folder}/" for folder in hidden)
+        return hidden, [(path, read_only) for path, read_only in seen.items() if path.startswith(below)]
 
 
 def working_folder(named: str, workspace: str) -> str:

@@ -10,7 +10,7 @@ sys.path.append(os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.par
 
 from controller.runtime.directory import wire
 from controller.runtime.directory.supervisor.server import Supervisor
-from controller.runtime.directory.supervisor.spawn import become_subreaper
+from controller.runtime.directory.supervisor.spawn import become_subreaper, raise_descriptor_limit
 
 ALREADY_SERVED = 3
 
@@ -32,6 +32,7 @@ def main(run_dir: str) -> int:
     os.setsid()
     os.chdir("/")
     become_subreaper()
+    raise_descriptor_limit()
     identity = wire.identity_of(os.getpid())
     if identity is None:
         return 1

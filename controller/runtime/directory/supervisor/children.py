@@ -19,11 +19,13 @@ _SIGKILL: Final = 9
 
 
 class Child:
-    """A forked process. `report` gives why its command could not be executed and ends when it was."""
+    """A forked process. `report` gives why its command could not be executed and ends when it was.
+
+    Its launch is not kept: secrets are in it.
+    """
 
     def __init__(self, launch: Launch, stdio: tuple[int, int, int]) -> None:
         self.started_at = time.time()
-        self.launch = launch
         self.pid, self.report = spawn(launch, stdio)
         os.set_blocking(self.report, False)
         self.failure: Failure | None = None
@@ -54,11 +56,13 @@ class Main(Child):
         self._folder: str = message["folder"]
         self._oom_file: str = message["oomFile"]
         self._ooms = self._count_ooms()
+        launch = Launch(**message["launch"])
+        self._group = os.path.dirname(launch.join[0]) if launch.join else ""
         reserve_json(f"{self._folder}/{EXIT_FILE}")
         self.output, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.output, False)
         try:
-            super().__init__(Launch(**message["launch"]), (null, writer, writer))
+            super().__init__(launch, (null, writer, writer))
         except BaseException:
             os.close(self.output)
             raise
@@ -85,8 +89,8 @@ class Main(Child):
 
     def kill_rest(self) -> None:
         """SIGKILL to everything that the main process leaves behind."""
-        if self.launch.join:
-            kill_group(os.path.dirname(self.launch.join[0]))
+        if self._group:
+            kill_group(self._group)
         else:
             kill_sandbox(self.pid, self.id)
 

@@ -1,7 +1,8 @@
 """Ending what is left of a sandbox or an exec, as far as the supervisor can.
 
-It tries a bounded number of times, since it must not hold up the others: what forks faster than that is ended by the
-runtime, which removes nothing and starts nothing before the last process is gone.
+Everything is stopped first, since what is stopped forks no more. It looks a bounded number of times, for it must not
+hold up the others: what forks faster than that is ended by the runtime, which removes and starts nothing before the
+last process is gone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable
 from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER, tree_of
 from controller.runtime.procfs import ProcessTable
 
-_PASSES = 5
+_PASSES = 10
 
 
 def kill_group(folder: str) -> None:
@@ -22,31 +23,36 @@ def kill_group(folder: str) -> None:
         with open(f"{folder}/cgroup.kill", "w", encoding="ascii") as file:
             file.write("1")
     except OSError:  # v1, or a kernel before 5.14
-        _repeat(lambda: _pids_in(f"{folder}/cgroup.procs"))
+        _end_all(lambda: _pids_in(f"{folder}/cgroup.procs"))
 
 
 def kill_sandbox(root: int, id: str) -> None:
     """SIGKILL to every process of a sandbox without a control group."""
-    _repeat(lambda: tree_of(ProcessTable.snapshot(), root, SANDBOX_MARKER, id))
+    _end_all(lambda: tree_of(ProcessTable.snapshot(), root, SANDBOX_MARKER, id))
 
 
 def kill_exec(root: int, token: str) -> None:
     """SIGKILL to the process tree of one exec."""
-    _repeat(lambda: tree_of(ProcessTable.snapshot(), root, EXEC_MARKER, token))
+    _end_all(lambda: tree_of(ProcessTable.snapshot(), root, EXEC_MARKER, token))
 
 
-def _repeat(find: Callable[[], Iterable[int]]) -> None:
-    done: set[int] = set()
+def _end_all(find: Callable[[], Iterable[int]]) -> None:
+    found: set[int] = set()
     for _ in range(_PASSES):
-        found = set(find()) - done
-        if not found:
-            return
-        done |= found
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        new = set(find()) - found
+        if not new:
+            break
+        found |= new
+        _signal(new, signal.SIGSTOP)
+    _signal(found, signal.SIGKILL)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
 
 
 def _pids_in(procs_file: str) -> list[int]:

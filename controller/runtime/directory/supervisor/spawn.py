@@ -35,6 +35,8 @@ _COMMANDS_FAULT: Final = (
     errno.E2BIG,
 )
 
+_USUAL_OPEN_FILES: Final = 1024  # the kernel's own soft limit; the supervisor has raised its own
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -63,6 +65,12 @@ class Failure(NamedTuple):
     setup: bool
     code: int
     text: str
+
+
+def raise_descriptor_limit() -> None:
+    """Have as many descriptors as we may: each sandbox takes one, each exec three for a moment."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def become_subreaper() -> None:
@@ -157,14 +165,23 @@ def _join(file: str) -> None:
 
 def _limit(launch: Launch) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if launch.open_files is not None:
+    if launch.open_files is None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = launch.open_files if hard == resource.RLIM_INFINITY else min(launch.open_files, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+        soft = _USUAL_OPEN_FILES if hard == resource.RLIM_INFINITY else min(_USUAL_OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    else:
+        _limit_one(resource.RLIMIT_NOFILE, launch.open_files)
     if launch.processes is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-        wanted = launch.processes if hard == resource.RLIM_INFINITY else min(launch.processes, hard)
-        resource.setrlimit(resource.RLIMIT_NPROC, (wanted, wanted))
+        _limit_one(resource.RLIMIT_NPROC, launch.processes)
+
+
+def _limit_one(which: int, wanted: int) -> None:
+    """Soft and hard; no higher than our own hard one where we may not raise that."""
+    try:
+        resource.setrlimit(which, (wanted, wanted))
+    except (OSError, ValueError):
+        _, hard = resource.getrlimit(which)
+        resource.setrlimit(which, (hard, hard))
 
 
 def _hide(launch: Launch) -> None:
