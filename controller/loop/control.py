@@ -14,6 +14,7 @@ from controller.model.observed import Observed
 from controller.model.record import Intent, Record, Termination
 from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
+from controller.plan.status import not_ready
 from controller.report.protocol import DaemonInfo, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
 from controller.source.protocol import ManifestSource
@@ -99,6 +100,8 @@ class Control:
         if suspended or self._world.holds(key):
             raise UsageError(f"{key} is held down; `sandkeeper resume {key.name}` lets it run")
         self._world.intend(key, Intent("restart", cause))
+        # Who asks next must not be answered with the readiness of before.
+        self._world.amend(key, lambda status: not_ready(status, "Restarting", cause, self._with.clock.now()))
         self._with.pulse.wake(key)
 
     def reconcile(self, key: Key | None) -> None:

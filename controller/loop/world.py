@@ -118,6 +118,13 @@ class World:
             if before is None or before.status != entry.status:
                 self._bump()
 
+    def amend(self, key: Key, change: Callable[[SandboxStatus], SandboxStatus]) -> None:
+        """Change what is shown of a key until its next pass."""
+        with self._changed:
+            entry = self._entries.get(key)
+            if entry is not None and entry.status is not None:
+                self.put(key, replace(entry, status=change(entry.status)))
+
     def measured(self, usages: Mapping[Key, Usage]) -> None:
         """Take in the measurements of a tick; they wake no watcher."""
         with self._changed:

@@ -70,6 +70,13 @@ def _while_preparing(view: View, verdict: Verdict, acting: Observed) -> Verdict:
     return replace(verdict, phase=Phase.RUNNING, ready=view.now >= ready_at(acting))
 
 
+def not_ready(status: SandboxStatus, reason: str, message: str, now: float) -> SandboxStatus:
+    """The same status, no longer Ready."""
+    ready = Condition(ConditionType.READY, "False", reason, message)
+    conditions = tuple(ready if each.type is ConditionType.READY else each for each in status.conditions)
+    return replace(status, conditions=merge_conditions(status.conditions, conditions, now))
+
+
 def _acting(observed: Sequence[Observed]) -> Observed | None:
     return max(
         observed,

@@ -69,7 +69,9 @@ def test_a_restart_stops_and_starts_once(harness: Harness) -> None:
     harness.declare(document("web"))
     harness.advance(2)
     harness.loop.control.restart(harness.key("web"), "asked by a person")
+    assert harness.condition("web", ConditionType.READY) == ("False", "Restarting")
     harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
     assert harness.docker.calls.count("start") == 2
     record = harness.entry("web").record
     assert record.restarts == 1
