@@ -12,7 +12,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,13 +28,20 @@ _SERVING = re.compile(r'"listen": "http://(?P<address>[^"]*)"')
 class RunningDaemon:
     """`sandkeeper run` on `manifests`, kept as `root` between restarts; everything is removed at the end."""
 
-    def __init__(self, docker_host: str | None, *arguments: str, tick: str = "500ms") -> None:
+    def __init__(
+        self,
+        docker_host: str | None,
+        *arguments: str,
+        tick: str = "500ms",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="sk-"))
         self.manifests = self.root / "manifests"
         self.manifests.mkdir()
         self.state_dir = self.root / "state"
         self.arguments = [*arguments, "--tick", tick]
-        self.environment = {**os.environ, "DOCKER_HOST": docker_host or "unix:///nonexistent/docker.sock"}
+        engine = {"DOCKER_HOST": docker_host or "unix:///nonexistent/docker.sock"}
+        self.environment = {**os.environ, **engine, **(environment or {})}
         self.log = self.root / "log"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,0 +1,82 @@
+"""Python environments of directory sandboxes: made by uv from wheels, and only where something needs one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import RunningDaemon
+from tests.e2e.directories import FOREVER, declare, folders_of, lines_of, manifest, uid_of
+
+
+def wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel (binary distribution format 1.0) of one module that knows its version."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"VERSION = '{version}'\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    lines = []
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            lines.append(f"{path},sha256={digest},{len(text)}")
+        archive.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,"]) + "\n")
+
+
+@pytest.fixture
+def with_wheels(tmp_path: Path) -> Iterator[RunningDaemon]:
+    """A daemon that has two versions of one package at hand, and no index."""
+    for version in ("1.0", "2.0"):
+        wheel(tmp_path, "greeting", version)
+    with RunningDaemon(None, environment={"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(tmp_path)}) as daemon:
+        yield daemon
+
+
+def venvs(daemon: RunningDaemon, name: str) -> list[Path]:
+    return [folder / "venv" for folder in folders_of(daemon, uid_of(daemon, name)) if (folder / "venv").exists()]
+
+
+def test_packages_are_installed_for_the_sandbox_and_changed_by_an_edit(with_wheels: RunningDaemon) -> None:
+    daemon = with_wheels
+    script = "import greeting, sys, time; print(greeting.VERSION, sys.prefix, flush=True); time.sleep(1000)"
+    declare(daemon, "web", "python", "-c", script, packages={"python": ["greeting<2"]})
+    daemon.wait_ready("web")
+    (venv,) = venvs(daemon, "web")
+    daemon.until(lambda: lines_of(daemon, "web") == [f"1.0 {venv}"], "it has the older one")
+    assert daemon.cli("exec", "web", "--", "python", "-c", "import greeting; print(greeting.VERSION)").stdout == "1.0\n"
+    declare(daemon, "web", "python", "-c", script, packages={"python": ["greeting"]})
+    daemon.until(lambda: any(line.startswith("2.0 ") for line in lines_of(daemon, "web")), "it has the newer one")
+    daemon.wait_ready("web")
+    assert len(venvs(daemon, "web")) == 1
+
+
+def test_what_needs_no_environment_gets_none(with_wheels: RunningDaemon) -> None:
+    declare(with_wheels, "shell", *FOREVER)
+    with_wheels.write("idle.yaml", manifest("idle"))
+    declare(with_wheels, "python", "python", "-c", "import time; time.sleep(1000)")
+    with_wheels.wait_ready("shell", "idle", "python")
+    assert venvs(with_wheels, "shell") == venvs(with_wheels, "idle") == []
+    assert len(venvs(with_wheels, "python")) == 1, "its command uses one"
+
+
+def test_a_package_that_cannot_be_had_is_said_and_the_running_one_stays(with_wheels: RunningDaemon) -> None:
+    declare(with_wheels, "web", *FOREVER)
+    with_wheels.wait_ready("web")
+    pid = with_wheels.status("web")["pid"]
+    declare(with_wheels, "web", *FOREVER, packages={"python": ["no-such-package"]})
+    with_wheels.until(
+        lambda: "EnvironmentFailed" in {event["reason"] for event in with_wheels.events("web")}, "it is said"
+    )
+    assert "no-such-package" in with_wheels.condition("web", "Degraded")["message"]
+    assert with_wheels.status("web")["pid"] == pid
+    declare(with_wheels, "web", *FOREVER, packages={"python": ["greeting"]})
+    with_wheels.until(lambda: len(venvs(with_wheels, "web")) == 1, "it heals by an edit")
+    with_wheels.wait_ready("web")
