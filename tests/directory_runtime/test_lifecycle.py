@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -191,6 +192,7 @@ def test_remove_keeps_the_workspace_and_nothing_else(any_house: House) -> None:
     assert kept.read_text() == "kept\n"
     assert any_house.runtime.list() == []
     assert list((any_house.state_dir / "directories").iterdir()) == []
+    assert not any(Path(folder).parent.exists() for folder in any_house.group(id).paths.folders())
 
 
 def test_a_replacement_has_the_same_workspace(any_house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -35,6 +36,6 @@ def test_an_ordinary_user_has_all_that_needs_no_root() -> None:
         binds=[(path, True) for path in needed if path.startswith(tuple(f"{closed}/" for closed in hidden))],
     )
     code, text = run_launched(launch)
+    shutil.rmtree(home)
     assert code == 0, text
     assert " passed" in text
-    print(text)

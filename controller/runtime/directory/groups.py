@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from controller.model.errors import RuntimeFailure
 from controller.model.spec import Limits
 from controller.runtime.cgroup.group import CgroupGroup
@@ -16,6 +18,7 @@ class Groups:
 
     def __init__(self, root: CgroupRoot | None) -> None:
         self._root = root
+        self._lock = threading.Lock()  # the folder above the groups goes with the last of them
         self.controllers = root.writable_controllers() if root is not None else frozenset()
 
     @property
@@ -37,7 +40,8 @@ class Groups:
         group = self.of(id)
         if group is None or self._root is None or group.exists():
             return group
-        group = self._root.create(id)
+        with self._lock:
+            group = self._root.create(id)
         group.apply(limits)
         return group
 
@@ -50,19 +54,20 @@ class Groups:
         return self.ensure(id, limits)
 
     def remove(self, id: str) -> None:
-        """Remove an empty group. Idempotent; raises ConflictError while it is in use."""
+        """Remove an empty group, and the folder above where it was the last. Idempotent; raises ConflictError while it
+        is in use.
+        """
         group = self.of(id)
-        if group is not None:
-            group.remove()
+        if group is None or self._root is None:
+            return
+        group.remove()
+        with self._lock:
+            if not self._root.names():
+                self._root.remove()
 
     def names(self) -> frozenset[str]:
         """The ids of the groups that are there."""
         return self._root.names() if self._root is not None else frozenset()
-
-    def remove_root(self) -> None:
-        """Remove the instance's own folders once nothing is left in them; raises nothing where something is."""
-        if self._root is not None and not self.names():
-            self._root.remove()
 
 
 def join_files(group: CgroupGroup) -> list[str]:
