@@ -78,6 +78,7 @@ class Reconciler:
     def __init__(self, collaborators: Collaborators) -> None:
         self._with = collaborators
         self._world = collaborators.world
+        self._since = collaborators.clock.now()
 
     def reconcile(self, key: Key) -> Outcome:
         """Bring one key to what is wanted. Raises nothing of ours: a failure is an outcome."""
@@ -97,6 +98,7 @@ class Reconciler:
     def _pass(self, view: View) -> Outcome | None:
         """One batch; None where another look is needed."""
         view = self._restored(self._edited(view))
+        self._trace_seen(view)
         plan = self._with.evidence.complete(view, plan_sandbox(view))
         self._note(view, plan)
         if plan.consumed:
@@ -174,9 +176,15 @@ class Reconciler:
         self._traced(plan.record, "planned", now)
         return replace(plan.record, timings=replace(plan.record.timings, planned=now))
 
+    def _trace_seen(self, view: View) -> None:
+        before, seen = self._world.entry(view.key), view.record.timings.seen
+        if seen is not None and (before is None or before.record.generation != view.record.generation):
+            self._traced(view.record, "seen", seen)
+
     def _traced(self, record: Record, stage: str, now: float) -> None:
-        if record.timings.saved is not None:
-            self._with.recorder.changed(stage, max(0.0, now - record.timings.saved))
+        saved = record.timings.saved
+        if saved is not None and saved >= self._since:  # one saved before waited for the daemon's start, not for it
+            self._with.recorder.changed(stage, max(0.0, now - saved))
 
     def _describe(self, key: Key, operations: tuple[Operation, ...]) -> None:
         for operation in operations:

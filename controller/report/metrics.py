@@ -163,7 +163,12 @@ class _StateFamilies:
 
     def __init__(self, registry: CollectorRegistry, runtimes: Sequence[str]) -> None:
         self._depth = Gauge("sandkeeper_workqueue_depth", "Keys that wait for a worker.", registry=registry)
-        self._manifests = Gauge("sandkeeper_manifests", "Manifests by state.", ("state",), registry=registry)
+        self._manifests = Gauge(
+            "sandkeeper_manifests",
+            "Documents in force (good) or kept as they last were good (stale); files with a fault (refused).",
+            ("state",),
+            registry=registry,
+        )
         self._blocked = Gauge(
             "sandkeeper_prune_blocked", "1 where removals wait for prune --confirm.", registry=registry
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_a_manifest_becomes_a_running_sandbox_that_is_ready_after_a_second(harne
     harness.advance(1.0)
     assert harness.condition("web", ConditionType.READY) == ("True", "Running")
     assert "Ready" in harness.events("web")
+
+
+def test_each_stage_of_a_change_is_timed_once_and_only_where_it_was_saved_while_the_daemon_ran(
+    harness: Harness,
+) -> None:
+    now = harness.clock.now()
+    fresh = replace(document("web"), saved_at=now, seen_at=now + 0.1)
+    old = replace(document("old"), saved_at=now - 86_400, seen_at=now + 0.1)
+    harness.declare(fresh, old)
+    harness.advance(2)
+    harness.wake("web")
+    stages = {name: count for name, count in harness.recorder.counts.items() if name.startswith("changed")}
+    assert stages == {"changed seen": 1, "changed planned": 1, "changed created": 1, "changed ready": 1}
 
 
 def test_a_converged_sandbox_is_left_alone(harness: Harness) -> None:
