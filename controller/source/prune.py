@@ -35,19 +35,22 @@ class Absence:
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
+        self._in_doubt = False
 
     @property
     def pending(self) -> frozenset[str]:
         """Missing files that are not yet confirmed."""
         return frozenset(self._since)
 
-    def observe(self, missing: Iterable[str], now: float) -> frozenset[str]:
-        """Take note of what a look missed; the files that are confirmed gone, which are then forgotten."""
+    def observe(self, missing: Iterable[str], now: float, in_doubt: bool = False) -> frozenset[str]:
+        """Take note of what a look missed; the files that are confirmed gone, which are then forgotten.
+
+        `in_doubt`: there are files not read yet, and what is missing may stand in one of them.
+        """
         self._since = {file: self._since.get(file, now) for file in missing}
-        if not self._since:
-            return frozenset()
-        newest, oldest = max(self._since.values()), min(self._since.values())
-        if now < newest + SECOND_LOOK and now < oldest + LONGEST_WAIT:
+        self._in_doubt = in_doubt
+        due = self.due()
+        if due is None or (now < due and now < min(self._since.values()) + LONGEST_WAIT):
             return frozenset()
         gone = frozenset(file for file, since in self._since.items() if now >= since + SECOND_LOOK)
         self._since = {file: since for file, since in self._since.items() if file not in gone}
@@ -55,7 +58,11 @@ class Absence:
 
     def due(self) -> float | None:
         """When the next look is wanted."""
-        return max(self._since.values()) + SECOND_LOOK if self._since else None
+        if not self._since:
+            return None
+        if self._in_doubt:
+            return min(self._since.values()) + LONGEST_WAIT
+        return max(self._since.values()) + SECOND_LOOK
 
 
 class PruneGuard:

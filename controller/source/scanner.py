@@ -76,7 +76,8 @@ class Scanner:
         self._stillness.keep(listing.files)
         known = self._ledger.files
         missing = [file for file in known if file not in listing.files and not listing.hides(file)]
-        gone = self._absence.observe(missing, now)
+        unread = listing.files.keys() - known.keys()
+        gone = self._absence.observe(missing, now, in_doubt=bool(unread))
         for file in gone:
             self._ledger.drop(file)
         faults = tuple(fault for _, fault in sorted(listing.unreadable.items()))

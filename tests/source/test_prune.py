@@ -32,6 +32,16 @@ def test_a_file_that_comes_back_was_never_gone() -> None:
     assert absence.observe(["a"], 1.2) == frozenset()
 
 
+def test_a_file_is_not_gone_while_another_is_unread_but_for_two_seconds_at_most() -> None:
+    absence = Absence()
+    assert absence.observe(["web.yaml"], 0.0) == set()
+    assert absence.observe(["web.yaml"], 0.2, in_doubt=True) == set()
+    assert absence.due() == 2.0
+    assert absence.observe(["web.yaml"], 0.5) == {"web.yaml"}
+    assert absence.observe(["web.yaml"], 1.0, in_doubt=True) == set()
+    assert absence.observe(["web.yaml"], 3.0, in_doubt=True) == {"web.yaml"}
+
+
 def test_a_wave_of_removals_is_confirmed_together() -> None:
     absence = Absence()
     absence.observe(["a"], 1.0)

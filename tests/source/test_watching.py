@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,20 @@ def test_a_renamed_file_keeps_its_sandbox_throughout(watched: Watched) -> None:
     watched.until(lambda snapshot: snapshot.documents[key("web")].file == "renamed.yaml")
     assert all(key("web") in snapshot.documents for _, snapshot in watched.delivered)
     assert all(not snapshot.faults for _, snapshot in watched.delivered)
+
+
+def test_a_file_renamed_into_a_folder_just_made_keeps_its_sandbox_throughout(watched: Watched) -> None:
+    """No event may tell of it: the folder is watched only from a moment after it was made."""
+    path = watched.root / "web.yaml"
+    for name in ("one", "two", "three", "four"):
+        (watched.root / name).mkdir()
+        path = path.rename(watched.root / name / "web.yaml")
+        watched.until(partial(is_declared_in, f"{name}/web.yaml"))
+    assert all(key("web") in snapshot.documents for _, snapshot in watched.delivered)
+
+
+def is_declared_in(file: str, snapshot: Snapshot) -> bool:
+    return key("web") in snapshot.documents and snapshot.documents[key("web")].file == file
 
 
 def test_a_file_renamed_out_of_sight_is_gone_and_comes_back(watched: Watched) -> None:
