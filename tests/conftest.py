@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +59,12 @@ def python_image(engine: Engine) -> str:
     """The name of an image with Debian's python3, present in the session's engine."""
     engine.load_images(images.PYTHON)
     return images.PYTHON
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let programs under test hear it, also where a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
