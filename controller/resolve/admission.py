@@ -16,7 +16,14 @@ from controller.resolve.parse import parse_spec
 # Docker's own floor: below it a create is refused ("Minimum memory limit allowed is 6MB").
 _LEAST_CONTAINER_MEMORY: Final = 6 << 20
 _LIMITS: Final[FieldPath] = ("spec", "resources", "limits")
-_CONTAINER_ONLY: Final = ("image", "imagePullPolicy", "runtimeClass", "user")
+_CONTAINER_ONLY: Final[tuple[FieldPath, ...]] = (
+    ("image",),
+    ("imagePullPolicy",),
+    ("runtimeClass",),
+    ("user",),
+    ("filesystem", "readOnlyRoot"),
+    ("filesystem", "tmpfs"),
+)
 _WORKSPACE: Final = "/workspace"
 
 
@@ -71,12 +78,23 @@ def _container_only(spec: SandboxSpec, written: Mapping[str, Any]) -> Iterator[F
     """What a manifest says of containers alone would be ignored for a directory: it is refused instead."""
     if spec.isolation is not Isolation.DIRECTORY:
         return
-    paths: list[FieldPath] = [(name,) for name in _CONTAINER_ONLY if written.get(name) is not None]
-    paths += [("filesystem", name) for name in ("readOnlyRoot", "tmpfs") if name in (written.get("filesystem") or {})]
-    for path in paths:
-        yield FieldFault(
-            ("spec", *path), "has no meaning for a directory sandbox", "leave it out, or use isolation: container"
-        )
+    for path in _CONTAINER_ONLY:
+        holder: Mapping[Any, Any] = written if len(path) == 1 else written.get(str(path[0])) or {}
+        if holder.get(path[-1]) is not None:
+            yield FieldFault(
+                ("spec", *path), "has no meaning for a directory sandbox", "leave it out, or use isolation: container"
+            )
+
+
+def meaningful(written: Mapping[str, Any], isolation: Isolation) -> dict[str, Any]:
+    """A spec with its defaults, without those that could not be written: it can be declared as it is."""
+    if isolation is not Isolation.DIRECTORY:
+        return dict(written)
+    kept = {name: value for name, value in written.items() if (name,) not in _CONTAINER_ONLY}
+    filesystem = {
+        name: value for name, value in written["filesystem"].items() if ("filesystem", name) not in _CONTAINER_ONLY
+    }
+    return {**kept, "filesystem": filesystem}
 
 
 def _sizes(spec: SandboxSpec) -> Iterator[FieldFault]:

@@ -11,6 +11,7 @@ from controller.model.identity import digest_of, spec_hash
 from controller.model.manifest import Document
 from controller.model.quantity import format_memory
 from controller.model.spec import Desired, Isolation, Limits, SandboxSpec
+from controller.resolve.admission import meaningful
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
 
@@ -42,7 +43,7 @@ def _desired(document: Document, spec: SandboxSpec, written: Mapping[str, Any]) 
         resolved_hash=digest_of({"spec": _plain(spec), "labels": labels}),
         document={
             "metadata": {**metadata, "namespace": document.key.namespace},
-            "spec": dict(written),
+            "spec": meaningful(written, spec.isolation),
         },
         origin=f"{document.file}:{document.line}",
         labels=labels,

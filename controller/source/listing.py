@@ -104,6 +104,8 @@ def list_manifests(root: Path) -> Listing:
     walk = _Walk(os.path.realpath(root))
     try:
         walk.enter("", linked=False)
+    except FileNotFoundError:
+        return Listing(error=f"the watched folder {root} is missing")
     except OSError as exc:
         return Listing(error=f"the watched folder {root} cannot be listed: {exc.strerror}")
     walk.finish()
