@@ -95,7 +95,10 @@ def _reason(item: Item) -> str:
     if not item.ready:
         reason = str(ready.get("reason", ""))
         return "" if reason == item.phase else reason
-    return str(degraded.get("reason", "")) if degraded.get("status") == "True" else ""
+    if degraded.get("status") == "True":
+        return str(degraded.get("reason", ""))
+    accepted = item.condition("Accepted")  # False: its last good manifest stays in force
+    return str(accepted.get("reason", "")) if accepted.get("status") == "False" else ""
 
 
 def _of(value: str, limit: str) -> str:

@@ -49,6 +49,14 @@ def test_a_degraded_sandbox_that_is_ready_says_why(run: Run, plane: Plane) -> No
     assert lines(run("get").stdout)[1].split()[-1] == "Fallback"
 
 
+def test_a_sandbox_that_runs_on_its_last_good_manifest_says_so(run: Run, plane: Plane) -> None:
+    """Its reason is the one of Accepted."""
+    ready = condition(ConditionType.READY, "True", "Alive")
+    accepted = condition(ConditionType.ACCEPTED, "False", "InvalidManifest")
+    plane.views = [sandbox("web", conditions=(accepted, ready))]
+    assert lines(run("get").stdout)[1].split()[-1] == "InvalidManifest"
+
+
 def test_names_longer_than_any_terminal_are_not_cut(run: Run, plane: Plane) -> None:
     """A pipe has no width."""
     name = "x" * 63
