@@ -94,6 +94,7 @@ def describe_command(daemon: Daemon, target: Target) -> None:
         if index:
             click.echo()
         _print_section(section)
+    notices.tell_of(target, daemon.info())
 
 
 @click.command()

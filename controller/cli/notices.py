@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from controller.cli.item import Target
+
 _FAULTS_SHOWN: Final = 5
 
 
@@ -14,6 +16,13 @@ def tell(info: Mapping[str, Any]) -> None:
     """Print the notices of a DaemonInfo document."""
     for notice in notices(info):
         click.echo(f"{click.style('note:', fg='yellow')} {notice}", err=True)
+
+
+def tell_of(target: Target, info: Mapping[str, Any]) -> None:
+    """Print what a DaemonInfo document says of one sandbox: that its removal is held back."""
+    if str(target) in (info.get("pruneKeys") or []):
+        told = f"no file declares {target} any more, and its removal is held back: {info.get('pruneReason')}"
+        click.echo(f"{click.style('note:', fg='yellow')} {told}; see 'sandkeeper prune'", err=True)
 
 
 def notices(info: Mapping[str, Any]) -> Iterator[str]:
