@@ -106,3 +106,8 @@ def wait_until(reached: Callable[[], bool], what: str, seconds: float = 20.0) ->
     while not reached():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.01)
+
+
+def is_blocked(daemon: RunningDaemon) -> bool:
+    """Whether removals are held back."""
+    return bool(daemon.call("GET", "/api/v1/daemon")["pruneReason"])
