@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.model.clock import Clock
-from controller.model.errors import UsageError
+from controller.model.errors import ConflictError, UsageError
 from controller.model.hold import Hold, HoldType
 from controller.model.identity import Key
 from controller.model.observed import Observed
@@ -152,7 +152,11 @@ class Control:
 
     def exec(self, key: Key, request: ExecRequest) -> ExecSession:
         seen = self._instance(key)
-        return self._with.runtimes[seen.runtime].exec(seen.id, request)
+        try:
+            return self._with.runtimes[seen.runtime].exec(seen.id, request)
+        except ConflictError as exc:
+            phase = self.sandbox(key).status.phase
+            raise ConflictError(f"{key} does not run now (phase {phase}); see `sandkeeper explain {key.name}`") from exc
 
     def logs(self, key: Key, tail: int | None, follow: bool) -> LogStream:
         seen = self._instance(key)

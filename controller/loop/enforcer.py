@@ -13,7 +13,7 @@ from controller.model.observed import Capabilities, Usage
 from controller.model.record import Intent
 from controller.model.spec import Action, Desired
 from controller.plan.enforcement import Rules, Violation, Window, assess, throttled_cpu
-from controller.plan.limits import lowered, throttled_to
+from controller.plan.limits import applied_limits, lowered, throttled_to
 from controller.report.protocol import Recorder
 
 from .evidence import Evidence
@@ -32,6 +32,11 @@ class Measured:
     desired: Desired
     instance: str
     usage: Usage
+
+    @property
+    def run(self) -> str:
+        """The run that was measured."""
+        return self.entry.running.run if self.entry.running else ""
 
 
 class Enforcer:
@@ -55,23 +60,23 @@ class Enforcer:
 
     def enforce(self, measured: list[Measured], capabilities: Mapping[str, Capabilities]) -> None:
         """Assess each measurement and act on what it shows."""
-        windows: dict[str, Window] = {}
         for one in measured:
             assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one, capabilities))
-            windows[one.instance] = assessment.window
+            if not self._evidence.remember(one.instance, one.run, assessment.window):
+                continue
             for violation in assessment.violations:
                 self._act(one, violation, assessment.window, capabilities)
             if assessment.release_throttle:
                 self._release_throttle(one.key)
-        self._evidence.remember(windows)
-        self._evidence.retain(frozenset(windows).union(self._created()))
+        self._evidence.retain(frozenset(one.instance for one in measured).union(self._created()))
 
     def _created(self) -> frozenset[str]:
         return frozenset(seen.id for entry in self._world.entries().values() for seen in entry.observed)
 
     def _rules(self, one: Measured, capabilities: Mapping[str, Capabilities]) -> Rules:
         able = capabilities.get(one.entry.running.runtime) if one.entry.running else None
-        limits = lowered(one.desired.spec.limits, able.max_cpu if able else 0, None)
+        limits = applied_limits(one.entry.record, one.desired.spec.limits)
+        limits = lowered(limits, able.max_cpu if able else 0, None)
         return Rules(limits, one.desired.spec.enforcement, throttled_to(self._world.holds(one.key)))
 
     def _act(
@@ -84,7 +89,7 @@ class Enforcer:
         if action is Action.WARN:
             return
         if action is Action.KILL:
-            self._world.intend(one.key, Intent("kill", violation.message, violation.samples))
+            self._world.intend(one.key, Intent("kill", violation.message, violation.samples, one.run))
         else:
             self._hold(one, violation, action, window)
         self._wake(one.key)

@@ -11,9 +11,11 @@ import structlog
 
 from controller.model.clock import Clock
 from controller.model.errors import RuntimeFailure
+from controller.model.observed import Observed
 from controller.model.record import Sample
 from controller.model.spec import Resource
 from controller.plan.enforcement import Window
+from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Notice, Plan, View
 from controller.runtime.protocol import Runtime
 
@@ -23,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 _TAIL_LINES: Final = 20
 _TAIL_BYTES: Final = 4096
+# An OOM kill that a tick found so shortly before an end by one is the same.
+_ONE_KILL_SECONDS: Final = 1.0
 
 
 class Evidence:
@@ -33,6 +37,7 @@ class Evidence:
         self._journal = journal
         self._clock = clock
         self._windows: dict[str, Window] = {}
+        self._ended: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def begin(self, instance: str) -> None:
@@ -45,16 +50,18 @@ class Evidence:
         with self._lock:
             return self._windows.get(instance) or Window()
 
-    def remember(self, windows: Mapping[str, Window]) -> None:
-        """Take in a tick's windows."""
+    def remember(self, instance: str, run: str, window: Window) -> bool:
+        """Take in a tick's window; False where the end of the run that it measured has been accounted for already."""
         with self._lock:
-            self._windows.update(windows)
+            self._windows[instance] = window
+            return self._ended.get(instance) != run
 
     def retain(self, instances: frozenset[str]) -> None:
         """Forget the windows of all other instances."""
         with self._lock:
-            for instance in self._windows.keys() - instances:
-                del self._windows[instance]
+            for kept in (self._windows, self._ended):
+                for instance in kept.keys() - instances:
+                    del kept[instance]
 
     def complete(self, view: View, plan: Plan) -> Plan:
         """The plan with the termination that it has just accounted for completed, kept and announced."""
@@ -68,9 +75,18 @@ class Evidence:
         )
         self._journal.evidence(view.key, plan.record.uid, complete)
         unasked = view.record.ending is None and termination.exit_code != 0
-        notice = Notice("Ended", complete.cause, warning=unasked)
+        notices = [*plan.notices, Notice("Ended", complete.cause, warning=unasked)]
+        oom_at = self._close(ended)
+        if _is_untold_kill(view, ended, oom_at):
+            notices.append(Notice(LIMIT_EXCEEDED, f"{complete.cause}; action kill", warning=True))
         record = replace(plan.record, last_termination=complete)
-        return replace(plan, record=record, notices=(*plan.notices, notice))
+        return replace(plan, record=record, notices=tuple(notices))
+
+    def _close(self, ended: Observed) -> float | None:
+        """No tick tells of this run any more; when one last found an OOM kill in it."""
+        with self._lock:
+            self._ended[ended.id] = ended.run
+            return self._windows.get(ended.id, Window()).oom_at
 
     def _samples(self, instance: str, cause: str) -> tuple[Sample, ...]:
         named = cause.partition(":")[0]
@@ -85,3 +101,11 @@ class Evidence:
             log.info("log_tail_unread", error=str(exc))
             return ""
         return tail[-_TAIL_BYTES:].decode(errors="replace")
+
+
+def _is_untold_kill(view: View, ended: Observed, oom_at: float | None) -> bool:
+    """True where the kernel enforced the memory limit on a main process and no tick was in time to see it."""
+    end = ended.exit
+    if end is None or not end.oom_killed or view.record.ending is not None:
+        return False
+    return oom_at is None or oom_at < end.finished_at - _ONE_KILL_SECONDS

@@ -15,12 +15,13 @@ from controller.model.identity import Key
 from controller.model.observed import ContractRow, Observed
 from controller.model.operation import Operation, Verb
 from controller.model.record import Record
-from controller.model.spec import Desired
+from controller.model.spec import Action, Desired, Resource
 from controller.plan.acceptance import released_by_edit
 from controller.plan.dependencies import dependents_of
 from controller.plan.failure import after_failure
 from controller.plan.sandbox import plan_sandbox
 from controller.plan.status import Known, status_of
+from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Plan, View
 from controller.report.protocol import Recorder
 from controller.runtime.protocol import Runtime, Workspaces
@@ -139,6 +140,9 @@ class Reconciler:
             self._with.journal.event(view.key, notice.reason, notice.message, notice.warning)
         if any(notice.reason == "Ready" for notice in plan.notices):
             self._traced(plan.record, "ready", self._with.clock.now())
+        if any(notice.reason == LIMIT_EXCEEDED for notice in plan.notices):
+            # What the kernel enforced; the tick counts what it finds itself.
+            self._with.recorder.violated(view.key, str(Resource.MEMORY), str(Action.KILL))
 
     def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
         record, failure = self._planned(plan), self._standing_failure(view)

@@ -59,6 +59,11 @@ class Observed:
     path: str = ""
     image_id: str = ""
 
+    @property
+    def run(self) -> str:
+        """One run of this instance: another after each start."""
+        return f"{self.id}@{self.started_at}"
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:

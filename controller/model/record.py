@@ -33,11 +33,15 @@ class Termination:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A one-time request against the present instance: a restart asked for, or a kill by enforcement."""
+    """A one-time request against the present instance: a restart asked for, or a kill by enforcement.
+
+    `run` is the run that it is meant for, where it is meant for no other.
+    """
 
     verb: str
     cause: str
     samples: tuple[Sample, ...] = ()
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is remembered of one instance between two ticks. `cpu_rate` is in thousandths of a core."""
+    """What is remembered of one instance between two ticks. `cpu_rate` is in thousandths of a core.
+
+    `oom_at` is when OOM kills were last found that had not been before.
+    """
 
     last: Usage | None = None
     cpu_rate: float | None = None
@@ -47,6 +50,7 @@ class Window:
     cpu_below_since: float | None = None
     active: frozenset[str] = frozenset()
     samples: tuple[tuple[Resource, Sample], ...] = field(default_factory=tuple)
+    oom_at: float | None = None
 
     @classmethod
     def from_start(cls, now: float) -> Window:
@@ -84,6 +88,8 @@ def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
     levels = _levels(usage, rules.limits)
     seen = _with_samples(_with_cpu(window, usage, rate, rules), usage, levels, rules)
     found = list(_oom_kills(window.last, usage, rules))
+    if found:
+        seen = replace(seen, oom_at=usage.at)
     active = set(window.active)
     for resource, kind in _passed(seen, usage, rules, levels):
         mark = f"{resource}/{kind}"

@@ -30,6 +30,15 @@ def lowered(limits: Limits, max_cpu: int, throttle: int | None) -> Limits:
     return replace(limits, cpu=min(bounds, default=None))
 
 
+def applied_limits(record: Record, wanted: Limits) -> Limits:
+    """The limits that a sandbox is held to: memory, cpu and pids as last put in force, the others as wanted.
+
+    A limit that cannot be put in force yet, or whose replacement failed, binds nobody.
+    """
+    applied = record.applied
+    return wanted if applied is None else replace(wanted, memory=applied.memory, cpu=applied.cpu, pids=applied.pids)
+
+
 def throttled_to(holds: Sequence[Hold]) -> int | None:
     """What the Throttled hold lowers cpu to, or None where there is none."""
     return next((hold.value for hold in holds if hold.type is HoldType.THROTTLED), None)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.model.observed import InstanceState, Observed
-from controller.model.record import Record
+from controller.model.operation import Operation, Verb
+from controller.model.record import Intent, Record
 from controller.model.spec import Desired, Lifecycle
 from controller.model.status import Phase
 from controller.plan.cast import UP, Cast, cast_of
@@ -109,15 +110,23 @@ def _plan_with_intent(view: View, desired: Desired, cast: Cast) -> Plan:
     """Carry out what was asked for. Nothing runs that could be killed or stopped: a restart ends every wait instead."""
     intent, acting = view.intent, cast.acting
     is_up = acting is not None and acting.state in UP
-    is_restart = intent is not None and intent.verb == RESTART
-    if is_restart and (cast.failed or not is_up):
+    if intent is not None and intent.run and (acting is None or intent.run != acting.run):
+        # The run that it was meant for has ended meanwhile.
+        return replace(_plan_declared(replace(view, intent=None), desired), consumed=True)
+    if intent is not None and intent.verb == RESTART and (cast.failed or not is_up):
         view = replace(view, record=forgiven(view.record), intent=None)
-        return replace(_plan_declared(view, desired), consumed=True)
+        plan = _plan_declared(view, desired)
+        asked = tuple(_because(operation, intent) for operation in plan.operations)
+        return replace(plan, operations=asked, consumed=True)
     target = target_of(view, desired.spec.lifecycle)
     if target.goal is not Goal.RUN:
         return replace(plan_resting(view, desired, cast, target), consumed=True)
     view = view if is_up else replace(view, intent=None)
     return replace(plan_running(view, desired, cast), consumed=True)
+
+
+def _because(operation: Operation, intent: Intent) -> Operation:
+    return replace(operation, cause=intent.cause) if operation.verb is Verb.START else operation
 
 
 def _without_gone_predecessor(view: View) -> Record:

@@ -19,7 +19,8 @@ from controller.report.backend import Backend
 from controller.report.lanes import StreamResponse
 from controller.runtime.protocol import ExecRequest, ExecSession
 
-CAUSE: Final = "asked over the socket"
+_SUSPENDED: Final = "by hand (sandkeeper suspend)"
+_RESTARTED: Final = "by hand (sandkeeper restart)"
 
 
 class Closable(Protocol):
@@ -61,7 +62,7 @@ class WriteRoutes:
 
     async def suspend(self, request: Request) -> Response:
         """Hold it Suspended."""
-        await self._act(request, lambda key: self._control.suspend(key, CAUSE))
+        await self._act(request, lambda key: self._control.suspend(key, _SUSPENDED))
         return answer({})
 
     async def resume(self, request: Request) -> Response:
@@ -70,7 +71,7 @@ class WriteRoutes:
 
     async def restart(self, request: Request) -> Response:
         """Stop and start it once."""
-        await self._act(request, lambda key: self._control.restart(key, CAUSE))
+        await self._act(request, lambda key: self._control.restart(key, _RESTARTED))
         return answer({})
 
     async def reconcile(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.conditions import ConditionType
-from controller.model.errors import UsageError
+from controller.model.errors import ResizePendingError, UsageError
 from controller.model.manifest import PruneBlock, Snapshot
 from controller.model.observed import InstanceState, Usage
 from controller.model.status import Phase
@@ -118,6 +118,36 @@ def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harne
     assert [sample.value for sample in last.samples][-1] == 65 << 20
     assert harness.recorder.counts["violated memory kill"] == 1
     assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_a_limit_that_is_not_in_force_yet_is_not_held_against_a_sandbox(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    measure(harness, working_set=30 << 20)
+    harness.docker.fail("update", ResizePendingError("30Mi are in use"), times=99)
+    harness.declare(document("web", resources={"limits": {"memory": "16Mi"}}))
+    measure(harness, working_set=30 << 20)
+    assert harness.docker.calls.count("kill") == 0
+    measure(harness, working_set=65 << 20)
+    assert harness.docker.calls.count("kill") == 1
+
+
+def test_a_kill_by_the_kernel_is_told_and_counted_once_whoever_sees_it_first(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    harness.docker.end(harness.docker.only().id, code=137, signal=9, oom=True)
+    harness.wake("web")
+    assert harness.recorder.counts["violated memory kill"] == 1
+    assert harness.events("web").count("LimitExceeded") == 1
+    harness.advance(2)
+    harness.clock.advance(2)
+    seen = harness.docker.only()
+    harness.docker.usages[seen.id] = Usage(harness.clock.now(), 1.0, 1 << 20, 1, oom_kills=1)
+    harness.docker.end(seen.id, code=137, signal=9, oom=True)
+    harness.loop.tick.run()
+    harness.settle()
+    assert harness.recorder.counts["violated memory kill"] == 2
+    assert harness.docker.calls.count("kill") == 0
 
 
 def test_a_warning_is_given_once_while_it_lasts(harness: Harness) -> None:

@@ -223,6 +223,21 @@ def test_a_kill_of_what_no_longer_runs_is_dropped() -> None:
     assert (plan.operations, plan.consumed, plan.verdict.reason) == ((), True, "CrashLoopBackOff")
 
 
+def test_a_kill_that_was_meant_for_an_earlier_run_is_dropped() -> None:
+    running = given().desired(image="a").running()
+    (seen,) = running.observed
+    for run, verbs in ((seen.run, ["kill"]), (f"{seen.id}@{NOW - 999}", [])):
+        plan = running.but(intent=Intent("kill", "memory", run=run)).plan()
+        assert ([str(operation.verb) for operation in plan.operations], plan.consumed) == (verbs, True)
+
+
+def test_a_restart_of_what_has_ended_says_who_asked() -> None:
+    finished = given().desired(image="a").exited(1).record(finished="Failed", handled_exit=f"docker-a@{NOW:.3f}")
+    assert [str(each) for each in finished.asked("restart", "by ada").plan().operations] == [
+        "start sandbox default/web: by ada"
+    ]
+
+
 def test_a_dry_run_looks_past_the_accounting() -> None:
     plan = plan_ahead(given().desired(image="a").exited(1).view())
     assert [str(operation.verb) for operation in plan.operations] == ["start"]
