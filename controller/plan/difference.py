@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 _LONGEST: Final = 40
+_CONTEXT: Final = 12
 _MOST: Final = 3
 
 
@@ -22,7 +24,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "s
         elif path == "spec.env":
             yield _env_difference(before or (), after or ())
         else:
-            yield f"{path} changed {_shown(before)} → {_shown(after)}"
+            yield f"{path} changed {' → '.join(_shown(_text(before), _text(after)))}"
 
 
 def cause_of_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -43,8 +45,19 @@ def _env_difference(old: Any, new: Any) -> str:
     return f"spec.env changed {', '.join(names) or 'its order'}"
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "none"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shown(before: str, after: str) -> tuple[str, str]:
+    """Both, cut to the part where they begin to differ."""
+    same = len(os.path.commonprefix((before, after)))
+    start = max(0, same - _CONTEXT) if max(len(before), len(after)) > _LONGEST else 0
+    return _cut(before, start), _cut(after, start)
+
+
+def _cut(text: str, start: int) -> str:
+    end = start + _LONGEST - 1
+    return f"{'…' * (start > 0)}{text[start:end]}{'…' * (len(text) > end)}" if len(text) > _LONGEST else text

@@ -10,6 +10,7 @@ from controller.model.errors import (
 from controller.model.observed import InstanceState
 from controller.model.operation import Verb
 from controller.model.record import Replacement
+from controller.plan.difference import differences
 from tests.plan.simulation import Simulation
 from tests.plan.support import NOW, Given, desired, ended, given, instance, lines
 
@@ -307,3 +308,9 @@ def test_one_made_by_another_version_is_replaced_and_says_so() -> None:
     assert given().desired(image="a").seen(older).text().splitlines()[0] == (
         "prepare: made by another version of sandkeeper"
     )
+
+
+def test_a_change_at_the_end_of_something_long_is_shown() -> None:
+    loop = "while true; do date; sleep {}; done"
+    found = differences({"command": ["sh", "-c", loop.format(5)]}, {"command": ["sh", "-c", loop.format(1)]})
+    assert list(found) == ['spec.command changed …date; sleep 5; done"] → …date; sleep 1; done"]']
