@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any, Final
 
 _LONGEST: Final = 40
@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 
 def _shown(before: str, after: str) -> tuple[str, str]:
     """Both, cut to the part where they begin to differ."""
-    same = len(os.path.commonprefix((before, after)))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
     start = max(0, same - _CONTEXT) if max(len(before), len(after)) > _LONGEST else 0
     return _cut(before, start), _cut(after, start)
 
