@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from controller.model.errors import RuntimeFailure
 from controller.model.observed import InstanceState
 from controller.runtime.directory.config import DirectoryConfig
 from controller.runtime.directory.inventory import Inventory
@@ -198,3 +199,24 @@ def test_a_record_without_a_user_never_makes_a_sandbox_of_root_or_takes_roots_pr
     finally:
         mine.kill()
         mine.wait()
+
+
+def test_what_cannot_be_started_is_not_announced_as_an_end(town: Town) -> None:
+    """It would be tried again at once, over and over."""
+    house = town.house()
+    id = house.make("sleep", "100")
+    house.runtime.kill(id)
+    woken: list[object] = []
+    house.reopen().watch(woken.append)
+    nowhere = house.workspace(id) / "file"
+    nowhere.touch()
+    record = json.loads((house.folder(id) / "sandbox.json").read_text())
+    record["command"]["working_dir"] = "/workspace/file"
+    (house.folder(id) / "sandbox.json").write_text(json.dumps(record))
+    for _ in range(3):
+        with pytest.raises(RuntimeFailure):
+            house.runtime.start(id)
+    other = house.make("true", name="other")
+    house.end_of(other)
+    until(lambda: bool(woken))
+    assert all(key is None or "other" in str(key) for key in woken)

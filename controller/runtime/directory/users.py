@@ -34,21 +34,32 @@ class Users:
         return record.host_uid is not None and self._uids.renew(record.host_uid, record.owner.uid)
 
     def settle(self, entry: Entry) -> Entry:
-        """The instance with a user of its own; a new one gets its files. It must be down. Raises RuntimeFailure."""
+        """The instance with a user of its own, who has its folders: a new user gets them as they are, and what somebody
+        removed is made again, empty. It must be down. Raises RuntimeFailure.
+        """
         if self.has(entry):
+            self._have_folders(entry, entry.record.host_uid)
             return entry
         uid = entry.record.owner.uid
         try:
             host_uid = self._uids.allocate(uid)
             record = replace(entry.record, host_uid=host_uid)
-            self._workspaces.ensure(uid, host_uid, host_uid)
-            hand_over(str(entry.folder / TMP_FOLDER), host_uid, host_uid)
+            self._have_folders(entry, host_uid)
             write_record(entry.folder, record)
-        except StateError as exc:
-            raise RuntimeFailure(str(exc)) from exc
-        except OSError as exc:
-            raise translated(exc, f"cannot hand over {entry.folder}") from exc
         finally:
             self._uids.release(uid)
         log.warning("user_changed", id=entry.id, former=entry.record.host_uid, user=host_uid)
         return replace(entry, record=record)
+
+    def _have_folders(self, entry: Entry, host_uid: int | None) -> None:
+        owner = (os.geteuid(), os.getegid()) if host_uid is None else (host_uid, host_uid)
+        tmp = entry.folder / TMP_FOLDER
+        try:
+            self._workspaces.ensure(entry.record.owner.uid, *owner)
+            tmp.mkdir(mode=0o700, exist_ok=True)
+            if host_uid is not None:
+                hand_over(str(tmp), *owner)
+        except StateError as exc:
+            raise RuntimeFailure(str(exc)) from exc
+        except OSError as exc:
+            raise translated(exc, f"cannot give {entry.folder} to its user") from exc

@@ -260,6 +260,8 @@ class Supervisor:
         self._tell_started(main)
         for client in self._waiting.pop(main.id, ()):
             self._answer(client, {})
+        if main.failure is not None and main.failure.setup:
+            return  # it never ran, and its starter knows: an event would have it tried again at once
         for client in list(self._subscribers):
             self._answer(client, {"event": "exit", "id": main.id})
 
