@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from controller import __version__
+from controller.allocator import give_memory_back
 from controller.config import DaemonConfig, socket_path
 from controller.loop.daemon import last_known_good, recall
 from controller.loop.intake import Intake
@@ -181,6 +182,7 @@ def run_daemon(config: DaemonConfig) -> int:
     redactor = SecretRedactor()
     as_json = None if config.log_format == "auto" else config.log_format == "json"
     configure_logging(sys.stderr, config.log_level, as_json, redactor)
+    give_memory_back()
     _raise_descriptor_limit()
     application, notifier = build(config, redactor), Notifier.from_environment()
     stopping = threading.Event()
