@@ -105,7 +105,7 @@ def _phase(verdict: Verdict, known: Known, acting: Observed | None) -> Phase:
 
 def _conditions(verdict: Verdict, known: Known, record: Record) -> Iterator[Condition]:
     yield _accepted(verdict, known, record)
-    if known.failure is not None and not verdict.ready:
+    if known.failure is not None and not verdict.ready and verdict.phase is not Phase.FAILED:
         yield Condition(ConditionType.READY, "False", *known.failure)
     else:
         yield Condition(ConditionType.READY, _truth(verdict.ready), verdict.reason, verdict.message)

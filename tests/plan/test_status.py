@@ -67,6 +67,14 @@ def test_a_failure_to_create_is_pending_and_says_why() -> None:
     assert condition(shown, ConditionType.DEGRADED) == ("True", "ImageUnavailable", "no such image: a")
 
 
+def test_a_failure_past_the_startup_deadline_says_both() -> None:
+    known = Known(failure=("ImageUnavailable", "no such image: a"))
+    shown = status(given().desired(image="a").record(attempt_since=NOW - 301), known)
+    assert shown.phase is Phase.FAILED
+    assert condition(shown, ConditionType.READY)[:2] == ("False", "StartupDeadlineExceeded")
+    assert condition(shown, ConditionType.DEGRADED) == ("True", "ImageUnavailable", "no such image: a")
+
+
 def test_a_replacement_that_cannot_be_prepared_degrades_what_runs_and_no_more() -> None:
     known = Known(failure=("ImageUnavailable", "no such image: b"), preparing=True)
     shown = status(given().desired(image="a").running().desired(image="b"), known)
