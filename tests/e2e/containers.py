@@ -57,6 +57,10 @@ class Outside:
 
         self.daemon.until(is_replaced, f"{name} is another container")
 
+    def wait_memory(self, name: str, mebibytes: int) -> None:
+        """Wait until this memory limit is in force."""
+        self.daemon.until(lambda: self.in_force(name).memory == mebibytes * MIB, f"{mebibytes}Mi in force on {name}")
+
     def wait_in_force(self, name: str, wanted: InForce) -> None:
         """Wait until these limits are in force."""
         self.daemon.until(lambda: self.in_force(name) == wanted, f"{wanted} is in force on {name}")
@@ -70,6 +74,10 @@ class Outside:
         """Container, pid and start: the same as long as nothing was restarted."""
         info = self.inspect(name)
         return info["Id"], info["State"]["Pid"], info["State"]["StartedAt"]
+
+    def is_in(self, name: str, state: str) -> bool:
+        """Whether the engine says that the container is `running`, `paused`, `exited` or `created`."""
+        return bool(self.inspect(name)["State"]["Status"] == state)
 
     def in_force(self, name: str) -> InForce:
         """The limits in the container's cgroup."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.containers import MIB, Outside, counted, metric, sh, told
 from tests.e2e.daemon import RunningDaemon
+from tests.e2e.directories import workspace_of
 
 pytestmark = pytest.mark.docker
 
@@ -161,7 +162,7 @@ def test_memory_with_action_stop_stays_down_until_resumed(shared: RunningDaemon)
     assert status["lastTermination"]["cause"] == status["holds"][0]["cause"]
     assert status["lastTermination"]["samples"]
     assert "sandkeeper resume" in shared.cli("explain", "stopped").stdout
-    (shared.state_dir / "workspaces" / shared.sandbox("stopped")["metadata"]["uid"] / "calm").touch()
+    (workspace_of(shared, "stopped") / "calm").touch()
     assert "Stopped" in shared.cli("resume", "stopped").stdout
     shared.wait_ready("stopped")
     assert shared.status("stopped")["holds"] == []
