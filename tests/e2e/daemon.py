@@ -42,6 +42,8 @@ class RunningDaemon:
         self.arguments = [*arguments, "--tick", tick]
         engine = {"DOCKER_HOST": docker_host or "unix:///nonexistent/docker.sock"}
         self.environment = {**os.environ, **engine, **(environment or {})}
+        self.prefix: list[str] = []
+        """What the daemon's command is run by: setpriv, unshare and their like."""
         self.log = self.root / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -58,7 +60,7 @@ class RunningDaemon:
         command += ["--state-dir", str(self.state_dir), "--listen", "127.0.0.1:0", "--log-format", "json"]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, *self.arguments], stdout=output, stderr=output, env=self.environment
+                [*self.prefix, *command, *self.arguments], stdout=output, stderr=output, env=self.environment
             )
         self.until(self._is_ready, "the daemon is ready", STARTING_SECONDS)
 
@@ -82,6 +84,11 @@ class RunningDaemon:
             if self._process is not None and self._process.poll() is None:
                 self.stop()
             shutil.rmtree(self.root, ignore_errors=True)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The daemon's process."""
+        return self._running()
 
     @property
     def pid(self) -> int:
