@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from docker import DockerClient
+from docker.errors import NotFound
 
 from tests.e2e.daemon import RunningDaemon
 
@@ -36,8 +38,20 @@ class Outside:
         """Every container of the daemon, inspected, oldest first."""
         instance = (self.daemon.state_dir / "instance").read_text().strip()
         items = self.client.api.containers(all=True, filters={"label": f"{LABEL}={instance}"})
-        found = [self.client.api.inspect_container(item["Id"]) for item in items]
+        found = []
+        for item in items:
+            with suppress(NotFound):  # removed since the list
+                found.append(self.client.api.inspect_container(item["Id"]))
         return sorted(found, key=lambda info: info["Created"])
+
+    def count(self) -> int:
+        """How many containers the daemon has, in one call."""
+        instance = (self.daemon.state_dir / "instance").read_text().strip()
+        return len(self.client.api.containers(all=True, filters={"label": f"{LABEL}={instance}"}))
+
+    def is_running(self, container: str) -> bool:
+        """Whether a container runs."""
+        return bool(self.client.api.inspect_container(container)["State"]["Running"])
 
     def of(self, name: str) -> list[dict[str, Any]]:
         """The containers of one sandbox."""
