@@ -27,7 +27,8 @@ from .world import Entry, World
 log = structlog.get_logger(__name__)
 
 _RESYNC_SECONDS: Final = 15.0
-_DRAIN_SECONDS: Final = 20.0
+# What is not done by then, the next daemon finds half done and finishes, as it does after a crash.
+_DRAIN_SECONDS: Final = 0.5
 _FIRST_SCAN_SECONDS: Final = 30.0
 
 
@@ -73,7 +74,7 @@ class Daemon:
             resync_ticker.start()
 
     def stop(self) -> None:
-        """Finish what is being worked on and end; every sandbox goes on."""
+        """Finish what takes no time, leave the rest to the next daemon, and end; every sandbox goes on."""
         parts = self._with
         parts.source.stop()
         parts.ticker.stop()
@@ -81,7 +82,7 @@ class Daemon:
             resync.stop(timeout=0.1)
         parts.queue.close()
         if not parts.workers.join(_DRAIN_SECONDS):
-            log.warning("drain_timed_out", seconds=_DRAIN_SECONDS)
+            log.info("work_left_over", seconds=_DRAIN_SECONDS)
         for runtime in parts.runtimes.values():
             runtime.close()
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 import uv
 
-from controller.model.errors import EnvironmentFailedError
+from controller.model.errors import ConflictError, EnvironmentFailedError
 from controller.model.identity import Key, digest_of
 from controller.model.spec import Desired, SandboxSpec
 from controller.runtime.directory.config import DirectoryConfig
@@ -45,6 +46,16 @@ class Environments:
 
     def __init__(self, config: DirectoryConfig) -> None:
         self._config = config
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """End what is being installed; nothing is installed from now on."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                process.kill()
 
     def prepare(self, desired: Desired) -> Interpreter | None:
         """Make the environment that a create will take, where one is needed. Raises EnvironmentFailedError."""
@@ -115,18 +126,7 @@ class Environments:
             "UV_PYTHON_DOWNLOADS": "never",
         }
         try:
-            done = subprocess.run(
-                [_uv(), "--quiet", *arguments],
-                cwd=folder,  # no settings of a project that the daemon happens to run in
-                env={**os.environ, **settings},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                umask=0o022,  # readable for the sandbox's user, whatever the daemon's own
-                timeout=self._config.install_timeout,
-                check=False,
-            )
+            code, stderr = self._run_to_end([_uv(), "--quiet", *arguments], folder, {**os.environ, **settings})
         except subprocess.TimeoutExpired as exc:
             seconds = f"{self._config.install_timeout:g} s"
             raise EnvironmentFailedError(
@@ -134,12 +134,40 @@ class Environments:
             ) from exc
         except OSError as exc:
             raise EnvironmentFailedError(f"uv cannot be run: {exc.strerror}; reinstall sandkeeper") from exc
-        if done.returncode != 0:
-            said = "\n".join(done.stderr.strip().splitlines()[-_LAST_LINES:])
+        if code != 0:
+            said = "\n".join(stderr.strip().splitlines()[-_LAST_LINES:])
             raise EnvironmentFailedError(
                 f"{said}\nuv {arguments[0]} failed: correct spec.packages (only wheels are installed), or see that the "
                 "package index can be reached (UV_INDEX_URL, UV_FIND_LINKS)"
             )
+
+    def _run_to_end(self, words: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str]:
+        """Exit status and stderr. Raises TimeoutExpired, OSError; ConflictError where the daemon is ending."""
+        with self._lock:
+            if self._closed:
+                raise ConflictError("the daemon is ending")
+            process = subprocess.Popen(
+                words,
+                cwd=folder,  # no settings of a project that the daemon happens to run in
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                umask=0o022,  # readable for the sandbox's user, whatever the daemon's own
+            )
+            self._running.add(process)
+        with process:
+            try:
+                _, stderr = process.communicate(timeout=self._config.install_timeout)
+            finally:
+                process.kill()
+                with self._lock:
+                    self._running.discard(process)
+        if self._closed:
+            raise ConflictError("the daemon is ending")
+        return process.returncode, stderr
 
 
 def _staged_prefix(key: Key) -> str:

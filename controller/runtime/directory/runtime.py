@@ -218,6 +218,7 @@ class DirectoryRuntime:
 
     def close(self) -> None:
         """End following; sandboxes and their supervisor go on."""
+        self._environments.close()
         self._events.close()
         self._meter.close()
 
