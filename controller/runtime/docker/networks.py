@@ -21,8 +21,6 @@ log = structlog.get_logger(__name__)
 
 _OURS: Final = re.compile(r"sandkeeper-.+-([0-9a-f]{8})")
 _BRIDGE: Final = "com.docker.network.bridge.name"
-# Between a prepare and the start that uses its network no container shows that it is needed.
-_FRESH_SECONDS: Final = 300.0
 _GAP_SECONDS: Final = 60.0
 
 
@@ -36,7 +34,6 @@ class Networks:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._users: dict[str, set[Key]] = {}
-        self._prepared_at: dict[str, float] = {}
         self._gaps: dict[str, tuple[float, str]] = {}
 
     def name_of(self, namespace: str) -> str:
@@ -52,7 +49,6 @@ class Networks:
         name = self.name_of(key.namespace)
         with self._lock_of(name):
             self._users.setdefault(name, set()).add(key)
-            self._prepared_at[name] = self._clock.monotonic()
             try:
                 found = self._client.get(f"/networks/{quoted(name)}")
             except (InstanceNotFoundError, ConflictError):  # the engine says "network … not found"
@@ -94,9 +90,8 @@ class Networks:
             return self._locks.setdefault(name, threading.Lock())
 
     def _is_wanted(self, name: str, wanted: Callable[[Key], bool]) -> bool:
-        users = {key for key in self._users.get(name, ()) if wanted(key)}
-        age = self._clock.monotonic() - self._prepared_at.get(name, float("-inf"))
-        return bool(users) or age < _FRESH_SECONDS
+        # Between a prepare and the start that uses its network no container shows that it is needed.
+        return any(wanted(key) for key in self._users.get(name, ()))
 
     def _create(self, namespace: str, name: str) -> Mapping[str, Any]:
         body = {
