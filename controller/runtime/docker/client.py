@@ -11,6 +11,7 @@ from urllib.parse import quote
 import docker
 import requests
 from docker import auth
+from docker.transport import UnixHTTPAdapter
 
 from controller.model.errors import EngineTimeoutError, EngineUnavailableError, RuntimeFailure
 from controller.runtime.docker.config import DockerConfig
@@ -122,10 +123,11 @@ class EngineClient:
                 base_url=f"unix://{socket}",
                 version=_ANY_VERSION,
                 timeout=int(self._timeouts.read),
-                max_pool_size=max(_LEAST_POOL, self._config.pool_size),
             )
         except TRANSPORT_ERRORS as exc:
             raise EngineUnavailableError(f"no client for {socket} can be made: {exc}") from exc
+        size = max(_LEAST_POOL, self._config.pool_size)
+        api.mount("http+docker://", _OnePool(socket, timeout=int(self._timeouts.read), max_pool_size=size))
         api.trust_env = False  # else requests looks for proxies and a .netrc, at half the cost of a call
         self._negotiate(api)
         with self._lock:
@@ -144,6 +146,14 @@ class EngineClient:
             raise from_exception(exc, self.socket) from exc
         _answer(response.status_code, b"" if response.ok else response.content)
         self._version = response.headers.get("Api-Version", _ANY_VERSION)
+
+
+class _OnePool(UnixHTTPAdapter):
+    """docker-py's adapter with one pool for the socket. By itself it makes a pool, and a connection, for every URL."""
+
+    def get_connection(self, url: str | bytes, proxies: Any = None) -> Any:  # noqa: ARG002 - named by docker-py
+        """A connection pool, whatever the URL."""
+        return super().get_connection("http+docker://localhost", proxies)
 
 
 def quoted(name: str) -> str:
