@@ -14,6 +14,7 @@ from controller.model.spec import Desired
 from controller.plan.acceptance import accept, recover, recover_undeclared
 from controller.plan.cast import RUNTIME_OF
 from controller.plan.dependencies import cycle_of, departing_dependents, waiting_for
+from controller.plan.reach import may_hold
 from controller.plan.view import View
 from controller.runtime.protocol import RuntimeReader
 
@@ -126,8 +127,9 @@ def concerned_runtimes(world: World, key: Key) -> frozenset[str]:
     for wanted in (desired, desired.fallback if desired else None):
         if wanted is not None:
             concerned.add(RUNTIME_OF[wanted.spec.isolation])
-    if entry is not None and entry.record.runtime:
-        concerned.add(entry.record.runtime)
+    if entry is not None:
+        concerned |= may_hold(entry.record)
+        concerned |= {seen.runtime for seen in entry.observed}
     return frozenset(concerned)
 
 
