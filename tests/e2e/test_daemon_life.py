@@ -101,7 +101,7 @@ def test_a_create_under_way_holds_up_no_end(tmp_path: Path, signals: tuple[signa
     with socket.create_server(("127.0.0.1", 0)) as index:
         url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
         with RunningDaemon(None, environment={"UV_INDEX_URL": url, "UV_DEFAULT_INDEX": url}) as daemon:
-            path = declare(daemon, "slow", *FOREVER, packages={"python": ["something"]})
+            declare(daemon, "slow", *FOREVER, packages={"python": ["something"]})
             declare(daemon, "web", *FOREVER)
             daemon.wait_ready("web")
             index.settimeout(20)
@@ -111,10 +111,10 @@ def test_a_create_under_way_holds_up_no_end(tmp_path: Path, signals: tuple[signa
                 process.send_signal(number)
             process.wait(1.5)
             connection.close()
-            path.unlink()
             assert "Traceback" not in daemon.logged()
+            declare(daemon, "slow", *FOREVER)
             daemon.start()
-            daemon.wait_ready("web")
+            daemon.wait_ready("web", "slow")
 
 
 def test_ready_and_healthy_are_told(engineless: RunningDaemon) -> None:
