@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.model.errors import EngineUnavailableError
 from controller.runtime.docker.engine_process import EngineProcess, engine_process
 from controller.runtime.docker.epochs import EngineEpochs
 from tests.support.clock import FakeClock
@@ -20,12 +21,16 @@ class Engine:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.process: EngineProcess | None = None
+        self.shuts_down = False
         self.restart()
 
     def restart(self) -> None:
+        self.shuts_down = False
         self.process = EngineProcess(f"boot:{self._clock.now()}", self._clock.now())
 
     def identify(self) -> EngineProcess | None:
+        if self.shuts_down:
+            raise ConnectionRefusedError
         return self.process
 
 
@@ -113,6 +118,33 @@ def test_an_exit_newer_than_the_last_look_makes_it_look(epochs: EngineEpochs, cl
     engine.restart()
     clock.advance(5)
     assert epochs.explains(clock.now() - 6, 137)
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_an_exit_while_the_engine_goes_is_explained_by_the_next_one(
+    epochs: EngineEpochs, clock: FakeClock, engine: Engine, code: int
+) -> None:
+    told: list[object] = []
+    epochs.on_lost = told.append
+    clock.advance(5)
+    ended_at = clock.now()
+    clock.advance(0.1)
+    engine.shuts_down = True
+    with pytest.raises(EngineUnavailableError, match="no new connections"):
+        epochs.explains(ended_at, code)
+    assert len(told) == 1
+    engine.shuts_down = False
+    assert not epochs.explains(ended_at, code), "an engine that only hung explains nothing"
+    clock.advance(5)
+    ended_at = clock.now()
+    engine.shuts_down = True
+    with pytest.raises(EngineUnavailableError):
+        epochs.confirm()
+    with pytest.raises(EngineUnavailableError):
+        epochs.explains(ended_at, code)
+    clock.advance(5)
+    engine.restart()
+    assert epochs.explains(ended_at, code)
 
 
 def test_the_first_engine_ever_seen_is_no_restart(tmp_path: Path, clock: FakeClock, engine: Engine) -> None:

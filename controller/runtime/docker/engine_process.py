@@ -42,6 +42,20 @@ def engine_process(path: str, timeout: float = 2.0) -> EngineProcess | None:
     return _described(engines[0]) if len(engines) == 1 else None
 
 
+def answering_engine(path: str, timeout: float = 2.0) -> EngineProcess | None:
+    """`engine_process` of an engine that answers on a new connection. Raises OSError where it does not.
+
+    One that shuts down closes its listener before it stops its containers, and serves old connections to the end.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout)
+        probe.connect(path)
+        probe.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+        if not probe.recv(1):
+            raise ConnectionResetError(f"{path} was closed without an answer")
+    return engine_process(path, timeout)
+
+
 def _listener(path: str, timeout: float) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(timeout)

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from controller.model.clock import Clock
+from controller.model.errors import EngineUnavailableError
 from controller.runtime.docker.engine_process import EngineProcess
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,10 @@ class Outage:
 
 
 class EngineEpochs:
-    """Which engine process was last seen, and when it was another before. Every method is for any thread."""
+    """Which engine process was last seen, and when it was another before. Every method is for any thread.
+
+    `on_lost` is called where an exit shows that the engine goes.
+    """
 
     def __init__(self, file: Path | None, clock: Clock, identify: Callable[[], EngineProcess | None]) -> None:
         self._file = file
@@ -52,24 +56,28 @@ class EngineEpochs:
         self._lock = threading.Lock()
         self._lost_at: float | None = None
         self._token, self._seen_at, self._outages = _load(file)
+        self.on_lost: Callable[[EngineUnavailableError], None] = lambda _: None
 
     @property
     def seen_at(self) -> float:
         """When the engine was last confirmed to be the one known."""
         return self._seen_at
 
-    def lost(self) -> None:
-        """The connection to the engine broke just now: its shutdown may begin."""
+    def lost(self, at: float | None = None) -> None:
+        """The connection to the engine broke, just now if not `at` another time: its shutdown may begin."""
         with self._lock:
             if self._lost_at is None:
-                self._lost_at = self._clock.now()
+                self._lost_at = self._clock.now() if at is None else at
 
     def confirm(self) -> bool:
-        """The engine answers: note which it is. True where it is another than before."""
+        """The engine answers: note which it is. True where it is another than before.
+
+        Raises EngineUnavailableError where it takes no new connections: one that shuts down still answers on old ones.
+        """
         try:
             process = self._identify()
-        except OSError:
-            return False  # gone again: the next answer will tell
+        except OSError as exc:
+            raise EngineUnavailableError("the engine takes no new connections: it is shutting down, or hangs") from exc
         now = self._clock.now()
         with self._lock:
             if process is None and self._token:
@@ -84,9 +92,18 @@ class EngineEpochs:
         return restarted
 
     def explains(self, finished_at: float, code: int) -> bool:
-        """Whether a container that ended then with that status was ended by the engine's own going."""
+        """Whether a container that ended then with that status was ended by the engine's own going.
+
+        Raises EngineUnavailableError where it goes just now: only the next one can tell.
+        """
         if finished_at > self._seen_at:
-            self.confirm()  # it ended after the last look: perhaps with an engine that has come back meanwhile
+            # It ended after the last look: perhaps with an engine that goes, or that has come back meanwhile.
+            try:
+                self.confirm()
+            except EngineUnavailableError as exc:
+                self.lost(max(finished_at, self._clock.now() - _NOTICE_SECONDS))
+                self.on_lost(exc)
+                raise
         return any(outage.explains(finished_at, code) for outage in self._outages)
 
     def _is_another(self, process: EngineProcess | None) -> bool:

@@ -21,7 +21,7 @@ from controller.runtime.docker.config import DockerConfig
 from controller.runtime.docker.container import RUNTIME
 from controller.runtime.docker.contract import Evidence, contract_rows
 from controller.runtime.docker.create import Creator
-from controller.runtime.docker.engine_process import engine_process
+from controller.runtime.docker.engine_process import answering_engine
 from controller.runtime.docker.epochs import EngineEpochs
 from controller.runtime.docker.events import EventWatcher, Listener
 from controller.runtime.docker.exec import DockerExec
@@ -51,8 +51,9 @@ class DockerRuntime:
         self._secrets = secrets
         self._hierarchy = Hierarchy.detect()
         self._client = EngineClient(config)
-        epochs = EngineEpochs(config.epoch_file, clock, lambda: engine_process(self._client.socket))
+        epochs = EngineEpochs(config.epoch_file, clock, lambda: answering_engine(self._client.socket))
         self._health = EngineHealth(self._client, epochs, clock, config.ping_interval)
+        epochs.on_lost = self._health.suspect
         self._observer = Observer(self._client, config.instance, epochs)
         self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock)
         self._networks = Networks(self._client, config.instance, clock)
