@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.model.clock import Clock
+from controller.model.conditions import ConditionType, condition_of
 from controller.model.errors import ConflictError, UsageError
 from controller.model.hold import Hold, HoldType
 from controller.model.identity import Key
@@ -172,8 +173,7 @@ class Control:
         entry = self._entry(key)
         seen = entry.running or max(entry.observed, key=lambda each: each.created_at, default=None)
         if seen is None:
-            phase = entry.status.phase if entry.status else "unknown"
-            raise UsageError(f"{key} has no instance now (phase {phase}); see `sandkeeper describe {key.name}`")
+            raise UsageError(f"{key} has no instance now ({_why_unready(entry)}); see `sandkeeper describe {key.name}`")
         return seen
 
     def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
@@ -206,3 +206,8 @@ class Control:
         self._world.put(key, Entry(record))
         self._with.journal.save(key, record, None)
         self._with.journal.event(key, "Restored", "its workspace is back and waits for a manifest")
+
+
+def _why_unready(entry: Entry) -> str:
+    ready = condition_of(entry.status.conditions, ConditionType.READY) if entry.status else None
+    return ": ".join(text for text in (ready.reason, ready.message) if text) if ready else "it was not looked at yet"
