@@ -31,7 +31,7 @@ from controller.model.clock import Clock, SystemClock
 from controller.model.errors import EngineUnavailableError, StateError
 from controller.model.identity import Key
 from controller.model.manifest import Document, FieldFault
-from controller.model.spec import Desired, SecretRef
+from controller.model.spec import Desired
 from controller.notify import Notifier
 from controller.report.holds import JsonHoldStore
 from controller.report.http import HttpConfig, HttpServer
@@ -50,8 +50,8 @@ from controller.runtime.docker.config import DockerConfig
 from controller.runtime.docker.locate import engine_socket
 from controller.runtime.docker.runtime import DockerRuntime
 from controller.runtime.protocol import Runtime
-from controller.runtime.secrets import FolderSecrets, NoSecrets, Secrets
 from controller.runtime.workspace import WorkspaceFolder
+from controller.secrecy import redacting, secrets_of
 from controller.source.config import SourceConfig
 from controller.source.folder import FolderSource
 from controller.source.host_paths import ENGINE_SOCKETS
@@ -133,6 +133,7 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
             recorder=metrics,
             clock=clock,
             publish=history.observe,
+            redact=redacting(secrets_of(config.secrets_dir, redactor), redactor),
             tick=config.tick,
             workers=config.workers,
         )
@@ -141,28 +142,13 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
     return Application(loop, http, store, disk, lock)
 
 
-class _ToldSecrets:
-    """Secrets whose values the redactor hears of before anybody else can."""
-
-    def __init__(self, secrets: Secrets, redactor: SecretRedactor) -> None:
-        self._secrets = secrets
-        self._redactor = redactor
-
-    def read(self, ref: SecretRef) -> str:
-        """The value of one key. Raises SecretUnavailableError."""
-        value = self._secrets.read(ref)
-        self._redactor.add(value)
-        return value
-
-
 def make_runtimes(
     config: DaemonConfig, instance: str, clock: Clock, disk: DiskWalker, redactor: SecretRedactor
 ) -> Mapping[str, Runtime]:
     """The runtimes by name. None of them is connected to yet; an engine that is away is a condition, not an error."""
     state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - as above
     workspaces = WorkspaceFolder(state_dir, clock, config.trash_ttl)
-    kept: Secrets = FolderSecrets(config.secrets_dir) if config.secrets_dir else NoSecrets()
-    secrets = _ToldSecrets(kept, redactor)
+    secrets = secrets_of(config.secrets_dir, redactor)
     docker_config = DockerConfig(
         instance=instance,
         engine=config.engine,

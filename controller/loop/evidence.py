@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from controller.model.clock import Clock
 from controller.model.errors import RuntimeFailure
 from controller.model.observed import Observed
 from controller.model.record import Sample
-from controller.model.spec import Resource
+from controller.model.spec import Resource, SecretRef
 from controller.plan.enforcement import Window
 from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Notice, Plan, View
@@ -29,13 +29,18 @@ _TAIL_BYTES: Final = 4096
 _ONE_KILL_SECONDS: Final = 1.0
 
 
+Redact = Callable[[Sequence[SecretRef], str], str]
+"""A text without the values of these secrets."""
+
+
 class Evidence:
     """The enforcement windows by instance, and what an end is completed with."""
 
-    def __init__(self, runtimes: Mapping[str, Runtime], journal: Journal, clock: Clock) -> None:
+    def __init__(self, runtimes: Mapping[str, Runtime], journal: Journal, clock: Clock, redact: Redact) -> None:
         self._runtimes = runtimes
         self._journal = journal
         self._clock = clock
+        self._redact = redact
         self._windows: dict[str, Window] = {}
         self._ended: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -71,7 +76,7 @@ class Evidence:
         complete = replace(
             termination,
             samples=self._samples(ended.id, termination.cause),
-            log_tail=self._log_tail(ended.runtime, ended.id),
+            log_tail=self._redact(_secrets_of(view), self._log_tail(ended.runtime, ended.id)),
         )
         self._journal.evidence(view.key, plan.record.uid, complete)
         unasked = view.record.ending is None and termination.exit_code != 0
@@ -101,6 +106,11 @@ class Evidence:
             log.info("log_tail_unread", error=str(exc))
             return ""
         return tail[-_TAIL_BYTES:].decode(errors="replace")
+
+
+def _secrets_of(view: View) -> tuple[SecretRef, ...]:
+    env = view.desired.spec.env if view.desired else ()
+    return tuple(entry.secret for entry in env if entry.secret is not None)
 
 
 def _is_untold_kill(view: View, ended: Observed, oom_at: float | None) -> bool:

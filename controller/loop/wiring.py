@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.model.clock import Clock
 from controller.model.identity import Key
 from controller.model.manifest import Document
 from controller.model.observed import Usage
-from controller.model.spec import Desired
+from controller.model.spec import Desired, SecretRef
 from controller.report.protocol import HoldStore, Recorder, StateStore
 from controller.runtime.protocol import Runtime, Workspaces
 from controller.source.protocol import ManifestSource
@@ -20,7 +20,7 @@ from .backoff import Backoff
 from .control import Control, Parts
 from .daemon import Daemon, Machinery
 from .enforcer import Enforcer
-from .evidence import Evidence
+from .evidence import Evidence, Redact
 from .executor import Executor
 from .intake import Intake
 from .journal import Journal
@@ -38,9 +38,16 @@ def _ignore(_: Mapping[Key, Usage]) -> None:
     """Nobody is told of measurements."""
 
 
+def _as_it_is(_: Sequence[SecretRef], text: str) -> str:
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What the loop is built on. `publish` is told each tick's measurements; `tick` is in seconds."""
+    """What the loop is built on. `publish` is told each tick's measurements; `tick` is in seconds.
+
+    `redact` is given each log tail that is kept, with the secrets of the sandbox that wrote it.
+    """
 
     identity: Identity
     world: World
@@ -53,6 +60,7 @@ class Seams:
     recorder: Recorder
     clock: Clock
     publish: Callable[[Mapping[Key, Usage]], None] = _ignore
+    redact: Redact = _as_it_is
     tick: float = 2.0
     workers: int = 4
     new_uid: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
@@ -75,7 +83,7 @@ def wire(seams: Seams) -> Loop:
     """Put the loop together. Starts nothing."""
     queue, backoff = WorkQueue(seams.clock, lane_of(seams.world)), Backoff(seams.rng)
     journal = Journal(seams.store, seams.hold_store, seams.clock)
-    evidence = Evidence(seams.runtimes, journal, seams.clock)
+    evidence = Evidence(seams.runtimes, journal, seams.clock, seams.redact)
     outlook = Outlook(seams.identity.instance, seams.world, seams.runtimes, seams.clock, seams.new_uid)
     executor = Executor(seams.runtimes, seams.workspaces, seams.recorder, seams.clock)
     reconciler = Reconciler(
