@@ -15,11 +15,13 @@ from controller.model.observed import Observed
 from controller.model.record import Intent, Record, Termination
 from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
+from controller.plan.exits import RESTART
 from controller.plan.status import not_ready
 from controller.report.protocol import DaemonInfo, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
 from controller.source.protocol import ManifestSource
 
+from .holding import Holds
 from .intake import Intake
 from .journal import Journal
 from .outlook import Outlook
@@ -35,6 +37,7 @@ class Parts:
     world: World
     outlook: Outlook
     journal: Journal
+    holds: Holds
     store: StateStore
     source: ManifestSource
     intake: Intake
@@ -85,10 +88,9 @@ class Control:
 
     def resume(self, key: Key) -> Sequence[str]:
         self._entry(key)
-        ended = self._world.release(key, lambda _: True)
+        ended = self._with.holds.end(key)
         if not ended:
             self._refuse_resume(key)
-        self._with.journal.holds(self._world.all_holds())
         for hold in ended:
             self._with.journal.event(key, "Released", f"{hold.type} was released by resume")
         self._with.pulse.wake(key)
@@ -100,9 +102,10 @@ class Control:
         suspended = desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED
         if suspended or self._world.holds(key):
             raise UsageError(f"{key} is held down; `sandkeeper resume {key.name}` lets it run")
-        self._world.intend(key, Intent("restart", cause))
-        # Who asks next must not be answered with the readiness of before.
-        self._world.amend(key, lambda status: not_ready(status, "Restarting", cause, self._with.clock.now()))
+        with self._world.atomically():
+            self._world.intend(key, Intent(RESTART, cause))
+            # Who asks next must not be answered with the readiness of before.
+            self._world.amend(key, lambda status: not_ready(status, "Restarting", cause, self._with.clock.now()))
         self._with.pulse.wake(key)
 
     def reconcile(self, key: Key | None) -> None:
@@ -139,12 +142,13 @@ class Control:
         entry = self._world.entry(key)
         if entry is None:
             self._reserve(key, trashed)
-        elif declared and self._with.workspaces.is_empty(entry.record.uid):
-            self._world.intend(key, Intent("restore", trashed.uid))
+        elif not declared:
+            raise UsageError(f"{key} has its workspace and waits for its manifest, or is being removed; see describe")
+        elif not self._with.workspaces.is_empty(entry.record.uid):
+            place = self._with.workspaces.path(entry.record.uid)
+            raise UsageError(f"{key} has files in its workspace {place}; move them away first")
         else:
-            raise UsageError(
-                f"{key} has files in its workspace {self._with.workspaces.path(entry.record.uid)}; move them away first"
-            )
+            self._world.intend(key, Intent("restore", trashed.uid))
         self._with.pulse.wake_now(key)
         path = self._with.workspaces.path(trashed.uid)
         return {"uid": trashed.uid, "path": path, "declared": declared, "document": trashed.document}
@@ -177,8 +181,7 @@ class Control:
         return seen
 
     def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
-        self._world.add_hold(Hold(key, type_, cause, self._with.clock.now(), entry.record.generation))
-        self._with.journal.holds(self._world.all_holds())
+        self._with.holds.promise(Hold(key, type_, cause, self._with.clock.now(), entry.record.generation))
         self._with.journal.event(key, "Held", f"{type_}: {cause}")
         self._with.pulse.wake(key)
 

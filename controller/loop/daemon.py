@@ -88,7 +88,7 @@ class Daemon:
 
     def alive(self) -> bool:
         """True while the workers and the tick live."""
-        return self._with.workers.alive() and self._with.ticker.alive()
+        return self._with.pulse.alive()
 
     def _every(self, name: str, work: Callable[[], None]) -> Ticker:
         return Ticker(name, _RESYNC_SECONDS, work, self._with.clock, lambda _seconds, _overran: None)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.model.clock import Clock
-from controller.model.errors import StateError
 from controller.model.hold import Hold, HoldType
 from controller.model.identity import Key
 from controller.model.observed import Capabilities, Usage
@@ -17,6 +16,7 @@ from controller.plan.limits import applied_limits, lowered, throttled_to
 from controller.report.protocol import Recorder
 
 from .evidence import Evidence
+from .holding import Holds
 from .journal import Journal
 from .world import Entry, World
 
@@ -39,27 +39,31 @@ class Measured:
         return self.entry.running.run if self.entry.running else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What enforcement works with."""
+
+    world: World
+    evidence: Evidence
+    journal: Journal
+    holds: Holds
+    recorder: Recorder
+    clock: Clock
+    wake: Callable[[Key], None]
+
+
 class Enforcer:
     """Enforces limits on measurements; called by the tick alone."""
 
-    def __init__(
-        self,
-        world: World,
-        evidence: Evidence,
-        journal: Journal,
-        recorder: Recorder,
-        clock: Clock,
-        wake: Callable[[Key], None],
-    ) -> None:
-        self._world = world
-        self._evidence = evidence
-        self._journal = journal
-        self._recorder = recorder
-        self._clock = clock
-        self._wake = wake
+    def __init__(self, means: Means) -> None:
+        self._with = means
+        self._world = means.world
+        self._evidence = means.evidence
+        self._holds = means.holds
 
     def enforce(self, measured: list[Measured], capabilities: Mapping[str, Capabilities]) -> None:
         """Assess each measurement and act on what it shows."""
+        self._holds.save_again()
         for one in measured:
             assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one, capabilities))
             if not self._evidence.remember(one.instance, one.run, assessment.window):
@@ -84,15 +88,15 @@ class Enforcer:
     ) -> None:
         action = self._possible(one, violation, capabilities)
         reason = "LimitExceeded" if violation.exceeded else "LimitNear"
-        self._journal.event(one.key, reason, f"{violation.message}; action {action}", warning=True)
-        self._recorder.violated(one.key, str(violation.resource), str(action))
+        self._with.journal.event(one.key, reason, f"{violation.message}; action {action}", warning=True)
+        self._with.recorder.violated(one.key, str(violation.resource), str(action))
         if action is Action.WARN:
             return
         if action is Action.KILL:
             self._world.intend(one.key, Intent("kill", violation.message, violation.samples, one.run))
         else:
             self._hold(one, violation, action, window)
-        self._wake(one.key)
+        self._with.wake(one.key)
 
     def _possible(self, one: Measured, violation: Violation, capabilities: Mapping[str, Capabilities]) -> Action:
         running = one.entry.running
@@ -109,22 +113,13 @@ class Enforcer:
             key=one.key,
             type=HoldType.THROTTLED if throttle else _HOLDS[action],
             cause=violation.message,
-            since=self._clock.now(),
+            since=self._with.clock.now(),
             generation=one.entry.record.generation,
             value=throttled_cpu(one.desired.spec.limits.cpu, window.cpu_rate or 0.0) if throttle else None,
         )
-        self._world.add_hold(hold)
-        self._keep_holds()
+        self._holds.impose(hold)
 
     def _release_throttle(self, key: Key) -> None:
-        if self._world.release(key, lambda hold: hold.type is HoldType.THROTTLED):
-            self._keep_holds()
-            self._journal.event(key, "Released", "Throttled was released: cpu usage fell")
-            self._wake(key)
-
-    def _keep_holds(self) -> None:
-        try:
-            self._journal.holds(self._world.all_holds())
-        except StateError as exc:
-            # Enforcement goes on without the file: a hold that is lost fires again.
-            self._journal.fault = str(exc)
+        if self._holds.release(key, lambda hold: hold.type is HoldType.THROTTLED):
+            self._with.journal.event(key, "Released", "Throttled was released: cpu usage fell")
+            self._with.wake(key)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
-from controller.model.errors import QuantityError
 from controller.model.identity import Key
 from controller.model.manifest import Document, Snapshot
 from controller.model.spec import Desired
@@ -25,9 +25,20 @@ class Intake:
         self._resolve = resolve
         self._wake = wake
         self._dismissed: frozenset[Key] = frozenset()
+        self._lock = threading.Lock()
 
     def receive(self, snapshot: Snapshot) -> None:
         """Take in a snapshot."""
+        with self._lock:
+            self._receive(snapshot)
+
+    def dismiss(self, key: Key) -> None:
+        """Treat a sandbox whose removal the prune guard holds back as gone."""
+        with self._lock:
+            self._dismissed |= {key}
+            self._receive(self._world.snapshot())
+
+    def _receive(self, snapshot: Snapshot) -> None:
         first = not self._world.told.is_set()
         before, old = self._world.declared(), self._world.snapshot()
         self._dismissed &= snapshot.prune.keys if snapshot.prune else frozenset()
@@ -43,19 +54,14 @@ class Intake:
         for key in concerned.union(_restaled(old, snapshot)):
             self._wake(key)
 
-    def dismiss(self, key: Key) -> None:
-        """Treat a sandbox whose removal the prune guard holds back as gone."""
-        self._dismissed |= {key}
-        self.receive(self._world.snapshot())
-
     def _resolved(self, document: Document) -> Desired | None:
         """None where only the existence of a document is known, or where it was kept from another version."""
         if not document.body:
             return None
         try:
             return self._resolve(document)
-        except (QuantityError, KeyError, ValueError) as exc:
-            log.error("kept_document_unreadable", sandbox=str(document.key), error=str(exc))
+        except Exception:  # one document's bug must not hold up all others; what runs is kept
+            log.exception("document_unresolved", sandbox=str(document.key))
             return None
 
 

@@ -8,40 +8,44 @@ import structlog
 
 from controller.model.clock import Clock
 from controller.model.errors import StateError
-from controller.model.hold import Hold
 from controller.model.identity import Key
 from controller.model.record import Record, Termination
 from controller.model.status import EventRecord, SandboxStatus
-from controller.report.protocol import HoldStore, StateStore
+from controller.report.protocol import StateStore
 
 log = structlog.get_logger(__name__)
 
 
 class Journal:
-    """The stores behind one face. `fault` tells why writing fails now, or is empty."""
+    """The state store as the loop writes to it, and why writing anything fails now."""
 
-    def __init__(self, store: StateStore, hold_store: HoldStore, clock: Clock) -> None:
+    def __init__(self, store: StateStore, clock: Clock) -> None:
         self._store = store
-        self._hold_store = hold_store
         self._clock = clock
         self._lock = threading.Lock()
-        self.fault = ""
+        self._faults: dict[str, str] = {}
+
+    @property
+    def fault(self) -> str:
+        """Why something cannot be written now, or the empty string."""
+        with self._lock:
+            return "; ".join(self._faults.values())
 
     def save(self, key: Key, record: Record, status: SandboxStatus | None) -> None:
         """Remember one key."""
         try:
             self._store.save(key, record, status)
         except StateError as exc:
-            self._failed(exc)
+            self.failed("state", exc)
         else:
-            self._recovered()
+            self.recovered("state")
 
     def forget(self, key: Key) -> None:
         """Forget one key."""
         try:
             self._store.delete(key)
         except StateError as exc:
-            self._failed(exc)
+            self.failed("state", exc)
 
     def event(self, key: Key, reason: str, message: str, warning: bool = False) -> None:
         """Something happened to a sandbox."""
@@ -52,33 +56,33 @@ class Journal:
         try:
             self._store.add_event(EventRecord(key, kind, reason, message, at=now, first=now))
         except StateError as exc:
-            self._failed(exc)
+            self.failed("state", exc)
 
     def evidence(self, key: Key, uid: str, termination: Termination) -> None:
         """Keep the evidence of an end."""
         try:
             self._store.add_termination(key, uid, termination)
         except StateError as exc:
-            self._failed(exc)
+            self.failed("state", exc)
 
     def forget_evidence(self, key: Key) -> None:
         """Expiry deletes what is known of a sandbox's ends."""
         try:
             self._store.forget_terminations(key)
         except StateError as exc:
-            self._failed(exc)
+            self.failed("state", exc)
 
-    def holds(self, holds: tuple[Hold, ...]) -> None:
-        """Replace the holds. Raises StateError: a hold that is not kept must not be promised."""
+    def failed(self, what: str, exc: StateError) -> None:
+        """Something could not be written; said once until it can."""
         with self._lock:
-            self._hold_store.save(holds)
+            known = self._faults.get(what)
+            self._faults[what] = str(exc)
+        if known != str(exc):
+            log.error("not_saved", what=what, error=str(exc))
 
-    def _failed(self, exc: StateError) -> None:
-        if self.fault != str(exc):
-            log.error("state_not_saved", error=str(exc))
-        self.fault = str(exc)
-
-    def _recovered(self) -> None:
-        if self.fault:
-            log.info("state_saved_again")
-        self.fault = ""
+    def recovered(self, what: str) -> None:
+        """It was written."""
+        with self._lock:
+            known = self._faults.pop(what, None)
+        if known is not None:
+            log.info("saved_again", what=what)

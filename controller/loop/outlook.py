@@ -10,7 +10,7 @@ from controller.model.errors import EngineTimeoutError, EngineUnavailableError
 from controller.model.identity import Key
 from controller.model.observed import Capabilities, Observed
 from controller.model.record import Record
-from controller.model.spec import Desired
+from controller.model.spec import Desired, Isolation
 from controller.plan.acceptance import accept, recover, recover_undeclared
 from controller.plan.cast import RUNTIME_OF
 from controller.plan.dependencies import cycle_of, departing_dependents, waiting_for
@@ -136,8 +136,11 @@ def concerned_runtimes(world: World, key: Key) -> frozenset[str]:
 def lane_of(world: World) -> Callable[[Key], str]:
     """The queue's lanes: a key that concerns no engine is never behind one that does."""
 
+    own = RUNTIME_OF[Isolation.DIRECTORY]
+
     def lane(key: Key) -> str:
-        return "docker" if "docker" in concerned_runtimes(world, key) else "directory"
+        engines = sorted(concerned_runtimes(world, key) - {own})
+        return engines[0] if engines else own
 
     return lane
 

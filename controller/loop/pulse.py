@@ -42,6 +42,10 @@ class Pulse:
         self._backoff.forget(key)
         self._queue.add(key)
 
+    def alive(self) -> bool:
+        """True while the workers and the tick live."""
+        return self._alive()
+
     def info(self, world: World, capabilities: Mapping[str, Capabilities], journal_fault: str) -> DaemonInfo:
         """The daemon as a whole."""
         snapshot = world.snapshot()

@@ -10,9 +10,13 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from controller.model.clock import Clock
 from controller.model.identity import Key
+
+# A lock's wait overflows at threading.TIMEOUT_MAX, and a manifest may name a time beyond that.
+_LONGEST_WAIT: Final = 3600.0
 
 
 class WorkQueue:
@@ -62,7 +66,7 @@ class WorkQueue:
                     return key
                 if not block:
                     return None
-                self._changed.wait(pause)
+                self._changed.wait(_LONGEST_WAIT if pause is None else min(pause, _LONGEST_WAIT))
 
     def done(self, key: Key) -> None:
         """The worker has finished with the key, however it ended. Belongs in a `finally`."""

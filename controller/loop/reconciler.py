@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError, RuntimeFailure, SandkeeperError, StateError
+from controller.model.errors import ConflictError, DiskFullError, RuntimeFailure, SandkeeperError, StateError
 from controller.model.identity import Key
 from controller.model.observed import ContractRow, Observed
 from controller.model.operation import Operation, Verb
@@ -18,9 +18,10 @@ from controller.model.record import Record
 from controller.model.spec import Action, Desired, Resource
 from controller.plan.acceptance import released_by_edit
 from controller.plan.dependencies import dependents_of
+from controller.plan.exits import RESTART
 from controller.plan.failure import after_failure
 from controller.plan.sandbox import plan_sandbox
-from controller.plan.status import Known, status_of
+from controller.plan.status import Known, not_ready, status_of
 from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Plan, View
 from controller.report.protocol import Recorder
@@ -28,6 +29,7 @@ from controller.runtime.protocol import Runtime, Workspaces
 
 from .evidence import Evidence
 from .executor import Executor
+from .holding import Holds
 from .journal import Journal
 from .outlook import Outlook, dependencies_in
 from .world import Entry, World
@@ -65,6 +67,7 @@ class Collaborators:
     outlook: Outlook
     executor: Executor
     journal: Journal
+    holds: Holds
     evidence: Evidence
     recorder: Recorder
     workspaces: Workspaces
@@ -119,8 +122,7 @@ class Reconciler:
         ended = released_by_edit(view.holds, view.record.generation)
         if not ended:
             return view
-        self._world.release(view.key, lambda hold: hold in ended)
-        self._with.journal.holds(self._world.all_holds())
+        self._with.holds.release(view.key, lambda hold: hold in ended)
         for hold in ended:
             self._with.journal.event(view.key, "Released", f"{hold.type} was released by an edit")
         return replace(view, holds=self._world.holds(view.key))
@@ -129,11 +131,19 @@ class Reconciler:
         """The view on the workspace that a restore brought back; the instance on the other one is stale by that."""
         if view.intent is None or view.intent.verb != "restore":
             return view
-        uid = view.intent.cause
-        self._with.workspaces.restore(uid)
+        uid, empty = view.intent.cause, view.record.uid
         self._world.consume(view.key, view.intent)
+        view = replace(view, intent=None)
+        try:
+            if not self._with.workspaces.is_empty(empty):
+                raise StateError(f"{self._with.workspaces.path(empty)} holds files by now; move them away first")
+            self._with.workspaces.restore(uid)
+            self._with.workspaces.erase(empty)
+        except (StateError, DiskFullError) as exc:
+            self._with.journal.event(view.key, "RestoreFailed", str(exc), warning=True)
+            return view
         self._with.journal.event(view.key, "Restored", f"its workspace is {uid} again")
-        return replace(view, record=replace(view.record, uid=uid), intent=None)
+        return replace(view, record=replace(view.record, uid=uid))
 
     def _note(self, view: View, plan: Plan) -> None:
         for notice in plan.notices:
@@ -219,11 +229,24 @@ class Reconciler:
         )
         status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
         entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
-        self._world.put(view.key, entry)
-        self._with.journal.save(view.key, record, status)
+        entry = self._put(view, entry)
+        self._with.journal.save(view.key, record, entry.status)
         if before is None or before.ready != entry.ready:
             for dependent in dependents_of(view.key, self._world.declared()):
                 self._with.wake(dependent)
+
+    def _put(self, view: View, entry: Entry) -> Entry:
+        """Show it; not as Ready where a restart was asked for since the pass began."""
+        with self._world.atomically():
+            pending = self._world.intent(view.key)
+            if pending is not None and pending is not view.intent and pending.verb == RESTART and entry.status:
+                status = not_ready(entry.status, "Restarting", pending.cause, self._with.clock.now())
+                entry = replace(entry, status=status)
+            present = self._world.entry(view.key)
+            if present is not None and entry.usage is not None:
+                entry = replace(entry, usage=present.usage)
+            self._world.put(view.key, entry)
+            return entry
 
     def _contract(
         self, before: Entry | None, running: Observed | None, desired: Desired | None
@@ -241,8 +264,7 @@ class Reconciler:
 
     def _forget(self, key: Key, record: Record) -> None:
         self._with.journal.forget(key)
-        if self._world.release(key, lambda _: True):
-            self._with.journal.holds(self._world.all_holds())
+        self._with.holds.release(key, lambda _: True)
         self._world.forget(key)
         self._with.recorder.forget(key)
         for dependency in dependencies_in(record, key):

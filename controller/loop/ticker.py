@@ -48,9 +48,10 @@ class Ticker:
             self.last_beat = began = self._clock.monotonic()
             try:
                 self._work()
+                seconds = self._clock.monotonic() - began
+                self._ended(seconds, seconds > self._period)
             except Exception:
-                log.exception("tick_panicked")
+                log.exception("ticker_panicked", ticker=self._thread.name)
             now = self._clock.monotonic()
-            self._ended(now - began, now - began > self._period)
             upcoming = origin + (math.floor((now - origin) / self._period) + 1) * self._period
             self._clock.wait(self._stopping, upcoming - now)

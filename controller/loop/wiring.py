@@ -19,9 +19,10 @@ from controller.source.protocol import ManifestSource
 from .backoff import Backoff
 from .control import Control, Parts
 from .daemon import Daemon, Machinery
-from .enforcer import Enforcer
+from .enforcer import Enforcer, Means
 from .evidence import Evidence, Redact
 from .executor import Executor
+from .holding import Holds
 from .intake import Intake
 from .journal import Journal
 from .outlook import Outlook, lane_of
@@ -82,7 +83,8 @@ class Loop:
 def wire(seams: Seams) -> Loop:
     """Put the loop together. Starts nothing."""
     queue, backoff = WorkQueue(seams.clock, lane_of(seams.world)), Backoff(seams.rng)
-    journal = Journal(seams.store, seams.hold_store, seams.clock)
+    journal = Journal(seams.store, seams.clock)
+    holds = Holds(seams.world, seams.hold_store, journal)
     evidence = Evidence(seams.runtimes, journal, seams.clock, seams.redact)
     outlook = Outlook(seams.identity.instance, seams.world, seams.runtimes, seams.clock, seams.new_uid)
     executor = Executor(seams.runtimes, seams.workspaces, seams.recorder, seams.clock)
@@ -92,6 +94,7 @@ def wire(seams: Seams) -> Loop:
             outlook=outlook,
             executor=executor,
             journal=journal,
+            holds=holds,
             evidence=evidence,
             recorder=seams.recorder,
             workspaces=seams.workspaces,
@@ -102,7 +105,7 @@ def wire(seams: Seams) -> Loop:
     )
     workers = Workers(queue, reconciler, backoff, seams.recorder, seams.clock)
     intake = Intake(seams.world, seams.resolve, queue.add)
-    enforcer = Enforcer(seams.world, evidence, journal, seams.recorder, seams.clock, queue.add)
+    enforcer = Enforcer(Means(seams.world, evidence, journal, holds, seams.recorder, seams.clock, queue.add))
     tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish)
     ticker = Ticker("tick", seams.tick, tick.run, seams.clock, seams.recorder.ticked)
     pulse = Pulse(seams.identity, queue, backoff, lambda: workers.alive() and ticker.alive())
@@ -126,6 +129,7 @@ def wire(seams: Seams) -> Loop:
             world=seams.world,
             outlook=outlook,
             journal=journal,
+            holds=holds,
             store=seams.store,
             source=seams.source,
             intake=intake,

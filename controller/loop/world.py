@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from controller.model.conditions import ConditionType, condition_of
-from controller.model.hold import Hold, HoldType
+from controller.model.hold import Hold
 from controller.model.identity import Key
 from controller.model.manifest import Document, Fault, Snapshot
 from controller.model.observed import ContractRow, InstanceState, Observed, Usage
@@ -59,6 +60,10 @@ class World:
         self._snapshot = Snapshot()
         self._retained: frozenset[Key] = frozenset()
         self._told = threading.Event()
+
+    def atomically(self) -> AbstractContextManager[bool]:
+        """Several calls as one: nobody else changes anything between them."""
+        return self._changed
 
     # What is wanted
 
@@ -179,6 +184,11 @@ class World:
             others = tuple(held for held in self.holds(hold.key) if held.type is not hold.type)
             self._holds[hold.key] = (*others, hold)
 
+    def put_holds(self, key: Key, holds: tuple[Hold, ...]) -> None:
+        """Replace the holds on a key."""
+        with self._changed:
+            self._holds[key] = holds
+
     def release(self, key: Key, ends: Callable[[Hold], bool]) -> tuple[Hold, ...]:
         """End those holds of a key; what was ended."""
         with self._changed:
@@ -190,10 +200,6 @@ class World:
             else:
                 self._holds.pop(key, None)
             return ended
-
-    def has_hold(self, key: Key, type_: HoldType) -> bool:
-        """True where the key has a hold of that type."""
-        return any(hold.type is type_ for hold in self.holds(key))
 
     def intend(self, key: Key, intent: Intent) -> None:
         """Ask once for something; a later wish replaces an earlier one."""

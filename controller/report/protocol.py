@@ -92,7 +92,7 @@ class HoldStore(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the loop counts. Every name is a metric family of the issue; calls are cheap and never raise."""
+    """Where the loop counts. Each is a metric family of the metrics page; calls are cheap and never raise."""
 
     def reconciled(self, result: str, seconds: float) -> None:
         """A pass ended: success, requeue, retry, terminal or panic."""

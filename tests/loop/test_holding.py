@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from controller.model.conditions import ConditionType
-from controller.model.errors import ResizePendingError, UsageError
+from controller.model.errors import ResizePendingError, StateError, UsageError
 from controller.model.manifest import PruneBlock, Snapshot
 from controller.model.observed import InstanceState, Usage
 from controller.model.status import Phase
+from controller.report.holds import JsonHoldStore
 from tests.loop.harness import Harness, document
 
 
@@ -266,3 +268,69 @@ def test_a_workspace_is_restored_under_a_sandbox_that_was_declared_again(harness
     harness.advance(2)
     assert harness.docker.only().owner.uid == uid
     assert (Path(harness.workspaces.path(uid)) / "notes").read_text() == "kept"
+
+
+def test_a_restore_that_cannot_be_is_told_once_and_harms_nothing(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    harness.workspaces.ensure(harness.entry("web").record.uid, 0, 0)
+    harness.declare()
+    harness.declare(document("web"))
+    harness.advance(2)
+    harness.loop.control.restore(harness.key("web"))
+    (trashed,) = harness.workspaces.trashed()
+    harness.workspaces.erase(trashed.uid)
+    harness.advance(5)
+    assert harness.events("web").count("RestoreFailed") == 1
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert "reconciled panic" not in harness.recorder.counts
+
+
+def test_a_hold_that_cannot_be_kept_is_refused_and_does_not_hold(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+
+    def full(_self: JsonHoldStore, _holds: object) -> None:
+        raise StateError("no space is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonHoldStore, "save", full)
+        with pytest.raises(StateError):
+            harness.loop.control.suspend(harness.key("web"), "asked by a person")
+        harness.advance(1)
+        assert harness.docker.only().state is InstanceState.RUNNING
+    harness.loop.control.suspend(harness.key("web"), "asked by a person")
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonHoldStore, "save", full)
+        with pytest.raises(StateError):
+            harness.loop.control.resume(harness.key("web"))
+    harness.settle()
+    assert harness.phase("web") == Phase.SUSPENDED
+    assert harness.loop.control.resume(harness.key("web")) == ["Suspended"]
+
+
+def test_holds_of_many_at_once_are_all_kept(harness: Harness) -> None:
+    names = [f"s{number}" for number in range(16)]
+    harness.declare(*(document(name) for name in names))
+    harness.advance(2)
+    threads = [
+        threading.Thread(target=harness.loop.control.suspend, args=(harness.key(name), "asked")) for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    harness.restart()
+    assert {hold.key.name for hold in harness.world.all_holds()} == set(names)
+
+
+def test_a_time_beyond_all_waiting_stops_nobody(harness: Harness) -> None:
+    harness.declare(document("web", shutdownTime="9999-12-31T23:59:59Z"), document("other"))
+    worker = threading.Thread(target=harness.loop.queue.get, daemon=True)
+    harness.settle()
+    worker.start()
+    harness.loop.queue.add(harness.key("other"))
+    worker.join(5)
+    assert not worker.is_alive()
