@@ -154,3 +154,32 @@ def test_what_cannot_replace_it_leaves_the_old_one_running_until_the_edit_is_tak
     assert [info["Id"] for info in outside_shared.of("old")] == [before[0]]
     assert shared.status("old")["restarts"] == 0
     assert sh(shared, "old", "echo alive") == "alive\n"
+
+
+AS_DIRECTORY = """
+    apiVersion: sandkeeper.dev/v1alpha1
+    kind: Sandbox
+    metadata: {name: moves}
+    spec: {isolation: directory, command: [sleep, "1000"]}
+    """
+
+
+@pytest.mark.root
+def test_a_container_becomes_a_directory_and_a_container_again_on_the_same_workspace(
+    shared: RunningDaemon, outside_shared: Outside
+) -> None:
+    shared.declare("moves")
+    shared.wait_ready("moves")
+    uid = shared.sandbox("moves")["metadata"]["uid"]
+    sh(shared, "moves", "echo one > file")
+    shared.write("moves.yaml", AS_DIRECTORY)
+    shared.until(lambda: outside_shared.of("moves") == [], "the container has made way")
+    shared.wait_ready("moves")
+    assert shared.status("moves")["isolation"] == "directory"
+    assert sh(shared, "moves", "cat file; echo two > file") == "one\n"
+    shared.declare("moves")
+    shared.until(lambda: shared.status("moves")["isolation"] == "container", "it is a container again")
+    shared.wait_ready("moves")
+    assert sh(shared, "moves", "cat file") == "two\n"
+    assert shared.sandbox("moves")["metadata"]["uid"] == uid
+    assert shared.status("moves")["restarts"] == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from tests.e2e.containers import Outside, told
+from tests.e2e.containers import Outside, counted, told
 from tests.e2e.daemon import RunningDaemon
 
 pytestmark = pytest.mark.docker
@@ -67,6 +67,17 @@ def test_a_secret_is_in_the_containers_environment_and_nowhere_else(keeper: Runn
     }
     assert "the token is [redacted]" in keeper.cli("describe", "loud").stdout
     assert [where for where, text in shown.items() if VALUE in text] == []
+
+
+def test_a_daemon_started_since_knows_a_secret_when_it_sees_it(keeper: RunningDaemon) -> None:
+    keeper.declare("loud", env=FROM_SECRET, command=LOUD, restartPolicy="Never")
+    keeper.wait_condition("loud", "Finished", "True")
+    keeper.kill()
+    keeper.start()
+    keeper.cli("restart", "loud")
+    keeper.until(lambda: counted(keeper, "loud", "Ended") == 2, "it has ended again")
+    assert "the token is [redacted]" in keeper.cli("describe", "loud").stdout
+    assert VALUE not in keeper.cli("get", "-o", "json").stdout
 
 
 def test_a_secret_is_in_no_label_of_a_container(keeper: RunningDaemon, keeping: Outside) -> None:
