@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 _RECORD: Final = "trashed.json"
 _CONTENT: Final = "workspace"
 _ERASING: Final = ".erasing-"
+_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
 
 class WorkspaceFolder:
@@ -206,11 +208,18 @@ def _trashed_at(kept: Path) -> float:
 
 def _refuse_mounts(folder: Path) -> None:
     """Somebody may have mounted a folder of this very file system in it, which no device number gives away."""
-    prefix = f"{folder}/".encode()
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        point = line.split(b" ")[4]
+    # The kernel tells of real paths: the state folder may be reached through a symlink.
+    prefix = os.fsencode(f"{folder.parent.resolve() / folder.name}/")
+    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
+        point = _mount_point(line)
         if point.startswith(prefix):
             raise StateError(f"{os.fsdecode(point)} is a mount point: unmount it, then {folder} can be deleted")
+
+
+def _mount_point(line: bytes) -> bytes:
+    """Of one line of mountinfo, which writes space, tab, newline and backslash in octal (proc(5))."""
+    escaped = b"".join(line.split(b" ")[4:5])
+    return _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), escaped)
 
 
 @contextmanager

@@ -307,3 +307,26 @@ def test_one_folder_that_cannot_be_deleted_does_not_keep_the_others(
         subprocess.run(["umount", str(below)], check=True)
     workspaces.expire()
     assert left_in(tmp_path / "trash") == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["st ate", "st\tate", "st\\ate", "st\nate", "stäte", "link"])
+def test_a_mount_is_seen_whatever_the_path_of_the_state_folder(tmp_path: Path, clock: FakeClock, name: str) -> None:
+    state = tmp_path / name
+    if name == "link":
+        (tmp_path / "behind").mkdir()
+        state.symlink_to("behind")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_text("precious")
+    workspaces = WorkspaceFolder(state, clock)
+    below = filled(workspaces) / "below"
+    below.mkdir()
+    subprocess.run(["mount", "--bind", str(tmp_path / "outside"), str(below)], check=True)
+    try:
+        with pytest.raises(StateError, match="is a mount point: unmount it"):
+            workspaces.erase(UID)
+        assert (tmp_path / "outside/file").exists()
+    finally:
+        subprocess.run(["umount", str(below)], check=True)
+    workspaces.erase(UID)
+    assert (tmp_path / "outside/file").exists()
