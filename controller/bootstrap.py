@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +18,12 @@ from controller import __version__
 from controller.allocator import give_memory_back
 from controller.config import DaemonConfig, socket_path
 from controller.loop.daemon import last_known_good, recall
-from controller.loop.intake import Intake
-from controller.loop.lock import InstanceLock, instance_of, read_instance
-from controller.loop.outlook import Outlook
+from controller.loop.lock import InstanceLock, instance_of
 from controller.loop.pulse import Identity
-from controller.loop.survey import planned_lines
 from controller.loop.wiring import Loop, Seams, wire
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
-from controller.model.errors import EngineUnavailableError, StateError
+from controller.model.errors import EngineUnavailableError
 from controller.model.identity import Key
 from controller.model.manifest import Document, FieldFault
 from controller.model.spec import Desired
@@ -59,7 +54,6 @@ from controller.source.host_paths import ENGINE_SOCKETS
 log = structlog.get_logger(__name__)
 
 _SOFT_DESCRIPTORS: Final = 65536
-_COPY_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +118,8 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
         Seams(
             identity=identity,
             world=world,
-            source=_source(config, last_known_good(world), clock, state_dir / "root.json"),
-            resolve=_resolver(settings_of(config)),
+            source=make_source(config, last_known_good(world), clock, state_dir / "root.json"),
+            resolve=make_resolver(settings_of(config)),
             runtimes=runtimes,
             workspaces=workspaces,
             store=store,
@@ -193,41 +187,6 @@ def _stop_or_leave(stopping: threading.Event) -> None:
     stopping.set()
 
 
-def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
-    """What a daemon with this configuration would do now: operations and faults, a line each. Changes nothing.
-
-    Warnings are no faults. What a daemon remembers is read from a copy, so that it may run or not.
-    Raises SandkeeperError.
-    """
-    clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
-    with tempfile.TemporaryDirectory(prefix="sandkeeper-plan-") as copy:
-        _recall_from_copy(config.state_dir, Path(copy), world, clock)
-    runtimes = make_runtimes(config, read_instance(config.state_dir, config.instance), clock, disk, SecretRedactor())
-    intake = Intake(world, _resolver(settings_of(config)), lambda _: None)
-    source = _source(config, last_known_good(world), clock, None)
-    intake.receive(source.scan_once())
-    outlook = Outlook(read_instance(config.state_dir, config.instance), world, runtimes, clock, lambda: "")
-    try:
-        for runtime in runtimes.values():
-            if runtime.capabilities().available:
-                world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
-        faults = [str(fault) for fault in source.snapshot().faults if not fault.warning]
-        return planned_lines(world, outlook), faults
-    finally:
-        for runtime in runtimes.values():
-            runtime.close()
-        disk.close()
-
-
-def _recall_from_copy(state_dir: Path, copy: Path, world: World, clock: Clock) -> None:
-    _copy_at_rest([state_dir / name for name in ("state.db", "state.db-wal", "holds.json")], copy)
-    store = SqliteStore(copy / "state.db", clock)
-    try:
-        recall(world, store, JsonHoldStore(copy / "holds.json", clock))
-    finally:
-        store.close()
-
-
 def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
     """The socket of the engine that is used, which no sandbox may have either; none for an engine that is refused."""
     try:
@@ -236,31 +195,10 @@ def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
         return ()
 
 
-def _copy_at_rest(files: Sequence[Path], folder: Path) -> None:
-    """Copy files that belong together; again where a daemon wrote meanwhile, so that they fit each other."""
-    for _ in range(_COPY_TRIES):
-        before = _versions(files)
-        for file in before:
-            shutil.copy2(file, folder / file.name)
-        if _versions(files) == before:
-            return
-    raise StateError(f"{files[0].parent} is being written all the time; ask its daemon: sandkeeper plan")
-
-
-def _versions(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
-    found = {}
-    for file in files:
-        try:
-            status = file.stat()
-        except FileNotFoundError:
-            continue
-        found[file] = (status.st_mtime_ns, status.st_size)
-    return found
-
-
-def _source(
+def make_source(
     config: DaemonConfig, baseline: Mapping[Key, Document], clock: Clock, identity_file: Path | None
 ) -> FolderSource:
+    """The watched folder; not yet watched. `identity_file` is where it remembers which folder it was."""
     root = Path(os.path.abspath(config.manifests))  # noqa: PTH100 - a symlinked root is watched under its own name
     source_config = SourceConfig(
         root, config.allow_paths, engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)), identity_file=identity_file
@@ -268,7 +206,9 @@ def _source(
     return FolderSource(source_config, admit_with_defaults(config), baseline, clock)
 
 
-def _resolver(settings: ResolveSettings) -> Callable[[Document], Desired]:
+def make_resolver(settings: ResolveSettings) -> Callable[[Document], Desired]:
+    """Resolution with those settings."""
+
     def resolving(document: Document) -> Desired:
         return resolve(document, settings)
 

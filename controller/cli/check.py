@@ -99,7 +99,7 @@ def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:
 
 
 def _plan(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]]:
-    from controller.bootstrap import plan_once  # noqa: PLC0415 - asking a daemon needs no engine client
+    from controller.preview import plan_once  # noqa: PLC0415 - asking a daemon needs no engine client
     from controller.report.logging import configure_logging  # noqa: PLC0415 - as above
 
     configure_logging(sys.stderr, "warning")

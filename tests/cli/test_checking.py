@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controller import bootstrap
+from controller import preview
 from controller.cli.main import cli
 from controller.config import DaemonConfig
 from tests.cli.conftest import Run
@@ -39,7 +39,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Planned:
         asked.append(config)
         return ["update sandbox default/web: memory 64Mi → 128Mi"], []
 
-    monkeypatch.setattr(bootstrap, "plan_once", plan)
+    monkeypatch.setattr(preview, "plan_once", plan)
     return asked
 
 

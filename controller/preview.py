@@ -1,0 +1,83 @@
+"""A plan without a daemon: the same rooms, put together to look once and change nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of
+from controller.config import DaemonConfig
+from controller.loop.daemon import last_known_good, recall
+from controller.loop.intake import Intake
+from controller.loop.lock import read_instance
+from controller.loop.outlook import Outlook
+from controller.loop.survey import planned_lines
+from controller.loop.world import World
+from controller.model.clock import Clock, SystemClock
+from controller.model.errors import StateError
+from controller.report.holds import JsonHoldStore
+from controller.report.redaction import SecretRedactor
+from controller.report.store import SqliteStore
+from controller.runtime.disk import DiskWalker
+
+_COPY_TRIES: Final = 20
+
+
+def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
+    """What a daemon with this configuration would do now: operations and faults, a line each. Changes nothing.
+
+    Warnings are no faults. What a daemon remembers is read from a copy, so that it may run or not.
+    Raises SandkeeperError.
+    """
+    with ExitStack() as cleanup:
+        clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
+        cleanup.callback(disk.close)
+        instance = read_instance(config.state_dir, config.instance)
+        _recall_from_copy(config.state_dir, world, clock)
+        runtimes = make_runtimes(config, instance, clock, disk, SecretRedactor())
+        for runtime in runtimes.values():
+            cleanup.callback(runtime.close)
+        snapshot = make_source(config, last_known_good(world), clock, None).scan_once()
+        Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
+        for runtime in runtimes.values():
+            if runtime.capabilities().available:
+                world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
+        faults = [str(fault) for fault in snapshot.faults if not fault.warning]
+        return planned_lines(world, Outlook(instance, world, runtimes, clock, lambda: "")), faults
+
+
+def _recall_from_copy(state_dir: Path, world: World, clock: Clock) -> None:
+    with tempfile.TemporaryDirectory(prefix="sandkeeper-plan-") as folder:
+        copy = Path(folder)
+        _copy_at_rest([state_dir / name for name in ("state.db", "state.db-wal", "holds.json")], copy)
+        store = SqliteStore(copy / "state.db", clock)
+        try:
+            recall(world, store, JsonHoldStore(copy / "holds.json", clock))
+        finally:
+            store.close()
+
+
+def _copy_at_rest(files: Sequence[Path], folder: Path) -> None:
+    """Copy files that belong together; again where a daemon wrote meanwhile, so that they fit each other."""
+    for _ in range(_COPY_TRIES):
+        before = _versions(files)
+        for file in before:
+            shutil.copy2(file, folder / file.name)
+        if _versions(files) == before:
+            return
+    raise StateError(f"{files[0].parent} is being written all the time; ask its daemon: sandkeeper plan")
+
+
+def _versions(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    found = {}
+    for file in files:
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue
+        found[file] = (status.st_mtime_ns, status.st_size)
+    return found
