@@ -51,7 +51,8 @@ class FolderSource:
     ) -> None:
         self._config = config
         self._clock = clock
-        rules = Rules(default_kinds(), admit, HostPathRules(config.root, config.allow_paths, config.engine_sockets))
+        host_paths = HostPathRules(config.root, config.allow_paths, config.engine_sockets, config.forbidden)
+        rules = Rules(default_kinds(), admit, host_paths)
         self._scanner = Scanner(config, rules, baseline, clock)
         self._inbox = Inbox(clock)
         self._watch = FolderWatch(self._inbox, make_observer)

@@ -30,11 +30,15 @@ class HostPathRefused(SandkeeperError):  # noqa: N818 - what happened to the pat
 
 @dataclass(frozen=True, slots=True)
 class HostPathRules:
-    """What may be mounted: anything inside the watched root or an allowed prefix, except an engine's socket."""
+    """What may be mounted: anything inside the watched root or an allowed prefix, except an engine's socket and what
+    lies in, or leads to, a `forbidden` folder: the daemon's own state and secrets. Writable is nothing of the root,
+    hidden folders included: manifests reached by a symlink (a ConfigMap's `..data`) or kept by git lie in some.
+    """
 
     root: Path
     allow_paths: tuple[Path, ...] = ()
     engine_sockets: tuple[Path, ...] = ENGINE_SOCKETS
+    forbidden: tuple[Path, ...] = ()
 
     def resolve(self, source: str, folder: Path, read_only: bool) -> str:
         """The absolute real path of a source written in a manifest of that folder. Raises HostPathRefused."""
@@ -48,7 +52,11 @@ class HostPathRules:
                 f"{source} is {real}, outside the watched folder and every allowed prefix",
                 "move it inside, or start the daemon with --allow-path",
             )
-        if not read_only and _reaches_manifests(real, root):
+        if self._reaches_own_files(real):
+            raise HostPathRefused(
+                f"{source} is {real}, where the daemon's own files are", "they are never mounted: use another folder"
+            )
+        if not read_only and _overlap(real, root):
             raise HostPathRefused(
                 f"{source} would let the sandbox write manifests",
                 "set readOnly: true, or use a folder outside the watched one with --allow-path",
@@ -60,9 +68,10 @@ class HostPathRules:
         inside = any(socket.is_relative_to(real) for socket in sockets if socket.exists())
         return inside or real in sockets or real.name in _SOCKET_NAMES
 
+    def _reaches_own_files(self, real: Path) -> bool:
+        return any(_overlap(real, Path(os.path.realpath(folder))) for folder in self.forbidden)
 
-def _reaches_manifests(real: Path, root: Path) -> bool:
-    """Whether a writer of that path could write a file that is read as a manifest: hidden folders are not watched."""
-    if not real.is_relative_to(root):
-        return root.is_relative_to(real)
-    return not any(part.startswith(".") for part in real.relative_to(root).parts)
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether either lies in the other, or they are the same."""
+    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -47,6 +47,16 @@ def test_the_engines_socket_is_never_handed_over(source: str) -> None:
         sources([Mount(source, "/data")], Path("/"))
 
 
+@pytest.mark.parametrize("source", ["{}/state", "{}/state/run", "{}", "{}/link/run"])
+def test_the_daemons_own_folders_are_never_bound(tmp_path: Path, source: str) -> None:
+    (tmp_path / "real/run").mkdir(parents=True)
+    for name in ("state", "link"):
+        (tmp_path / name).symlink_to("real")
+    mount = Mount(source.format(tmp_path), "/data")
+    with pytest.raises(CannotRunError, match="the daemon's own files"):
+        checked_binds([mount], [str(tmp_path)], SOCKET, [f"{tmp_path}/state"])
+
+
 def test_a_missing_source_is_no_reason_to_give_up(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFailure, match="does not exist") as caught:
         sources([Mount(f"{tmp_path}/later", "/data")], tmp_path)

@@ -124,13 +124,31 @@ def test_a_mount_outside_is_refused(tmp_path: Path, source: str) -> None:
     assert (fault.line, fault.field) == (5, "spec.filesystem.mounts[0].source")
 
 
-def test_a_writable_mount_of_manifests_is_refused_but_not_of_a_hidden_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["data", ".scratch", "..data", ".git/hooks", "link", ".", ".."])
+def test_nothing_of_the_watched_folder_is_mounted_writable(tmp_path: Path, source: str) -> None:
+    """Nor what holds it. Hidden folders are not watched, but a manifest may be a symlink into one."""
     root = tmp_path / "manifests"
-    (root / "data").mkdir(parents=True)
-    (root / ".scratch").mkdir()
-    (fault,) = read(mounting("data", read_only=False), root).faults
+    for folder in ("data", ".scratch", "..data", ".git/hooks"):
+        (root / folder).mkdir(parents=True)
+    (root / "link").symlink_to("..data")
+    rules = Rules(default_kinds(), admit_all, HostPathRules(root, (tmp_path,)))
+    (fault,) = read_documents(ManifestText(mounting(source, read_only=False), "web.yaml", root), rules).faults
     assert "write manifests" in fault.message
-    assert read(mounting(".scratch", read_only=False), root).faults == ()
+    assert read_documents(ManifestText(mounting(source), "web.yaml", root), rules).faults == ()
+
+
+@pytest.mark.parametrize("source", [".state", ".state/run", ".", "link", "../secrets", "../secrets/token", ".."])
+def test_the_daemons_own_folders_are_never_mounted_nor_what_holds_them(tmp_path: Path, source: str) -> None:
+    root = tmp_path / "manifests"
+    (root / ".state/run").mkdir(parents=True)
+    (root / "link").symlink_to(".state")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "seen").symlink_to("secrets")
+    host_paths = HostPathRules(root, (tmp_path,), forbidden=(root / ".state", tmp_path / "seen"))
+    rules = Rules(default_kinds(), admit_all, host_paths)
+    (fault,) = read_documents(ManifestText(mounting(source), "web.yaml", root), rules).faults
+    assert "the daemon's own files" in fault.message
+    assert read_documents(ManifestText(mounting("../free"), "web.yaml", root), rules).faults == ()
 
 
 def test_an_engines_socket_is_never_mounted_nor_a_folder_that_holds_it(tmp_path: Path) -> None:

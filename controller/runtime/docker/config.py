@@ -24,13 +24,15 @@ class Timeouts:
 class DockerConfig:
     """`engine` is an address as DOCKER_HOST writes it, or a socket's path; None: found as Docker's own client finds it.
 
-    `bind_prefixes` are the folders below which mounts may lie. `epoch_file` remembers engine restarts over restarts of
-    the daemon; None: only in memory. `pool_size` is how many calls may be under way at once without reconnecting.
+    `bind_prefixes` are the folders below which mounts may lie; nothing in or above a `forbidden` one is ever mounted.
+    `epoch_file` remembers engine restarts over restarts of the daemon; None: only in memory. `pool_size` is how many
+    calls may be under way at once without reconnecting.
     """
 
     instance: str
     engine: str | None = None
     bind_prefixes: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
     epoch_file: Path | None = None
     pool_size: int = 16
     ping_interval: float = 15.0

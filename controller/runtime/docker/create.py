@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from controller.model.errors import ConflictError, InstanceNotFoundError, NotOwnedError, RuntimeFailure, StateError
 from controller.model.identity import LABEL_INSTANCE, Owner, instance_name
 from controller.model.spec import Desired, SandboxSpec
@@ -35,7 +37,7 @@ class Creator:
     def check(self, spec: SandboxSpec, secrets: Secrets) -> None:
         """Fail now with what a create would fail with, while there is nothing to lose."""
         runtime_of(spec.runtime_class, self._health.runtimes())
-        checked_binds(spec.filesystem.mounts, self._config.bind_prefixes, self._client.socket)
+        self._binds(spec)
         environment_of(spec, secrets)
 
     def create(self, desired: Desired, owner: Owner, secrets: Secrets) -> str:
@@ -44,7 +46,7 @@ class Creator:
         host = Host(
             workspace=self._workspace(owner.uid, spec.user),
             env=environment_of(spec, secrets),
-            mounts=checked_binds(spec.filesystem.mounts, self._config.bind_prefixes, self._client.socket),
+            mounts=self._binds(spec),
             network=self._networks.name_of(owner.key.namespace),
             max_cpu=self._health.max_cpu(),
             runtimes=self._health.runtimes(),
@@ -59,6 +61,10 @@ class Creator:
         except ConflictError as exc:
             raise self._who_is(name, exc) from exc
         return str(answer["Id"])
+
+    def _binds(self, spec: SandboxSpec) -> tuple[dict[str, Any], ...]:
+        config = self._config
+        return checked_binds(spec.filesystem.mounts, config.bind_prefixes, self._client.socket, config.forbidden)
 
     def _workspace(self, uid: str, user: str) -> str:
         owner_uid, _, owner_gid = user.partition(":")
