@@ -147,6 +147,7 @@ def make_runtimes(
         instance=instance,
         engine=config.engine,
         bind_prefixes=tuple(str(path.resolve()) for path in (config.manifests, *config.allow_paths)),
+        forbidden=tuple(str(path.resolve()) for path in config.own_folders()),
         epoch_file=state_dir / "engine-epoch.json",
         pool_size=config.workers + 8,
     )
@@ -201,7 +202,11 @@ def make_source(
     """The watched folder; not yet watched. `identity_file` is where it remembers which folder it was."""
     root = Path(os.path.abspath(config.manifests))  # noqa: PTH100 - a symlinked root is watched under its own name
     source_config = SourceConfig(
-        root, config.allow_paths, engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)), identity_file=identity_file
+        root,
+        config.allow_paths,
+        engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)),
+        identity_file=identity_file,
+        forbidden=config.own_folders(),
     )
     return FolderSource(source_config, admit_with_defaults(config), baseline, clock)
 

@@ -51,3 +51,7 @@ class DaemonConfig:
     log_level: str = "info"
     log_format: LogFormat = "auto"
     defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def own_folders(self) -> tuple[Path, ...]:
+        """The daemon's own, which no sandbox may mount: state and secrets."""
+        return (self.state_dir, self.secrets_dir) if self.secrets_dir else (self.state_dir,)
