@@ -14,6 +14,7 @@ import structlog
 from benchmarks import drop, loading, memory, small, start, tick
 from benchmarks.figure import Figure, Verdict, table
 from benchmarks.suite import Bench, Benchmark, lack
+from benchmarks.waiting import TooSlow
 
 _MODULES = (start, drop, tick, loading, memory, small)
 ALL = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
@@ -21,19 +22,16 @@ ALL = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks named, by default all; the exit status."""
-    given = _parser().parse_args(arguments)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    given = _arguments(arguments)
     with Bench() as bench:
         figures = [figure for name in given.names or ALL for figure in _figures(ALL[name], bench)]
-    print(table(figures))
+    print(table(figures), flush=True)
     if given.json:
         given.json.write_text(json.dumps([figure.document() for figure in figures], indent=1) + "\n")
     for figure in figures:
-        if figure.skipped:
-            print(f"NOT MEASURED: {figure.name}: {figure.skipped}", file=sys.stderr)
-    return 1 if any(figure.verdict is Verdict.MISSED for figure in figures) else 0
+        if figure.unmeasured:
+            print(f"NOT MEASURED: {figure.name}: {figure.unmeasured}", file=sys.stderr)
+    return 1 if any(figure.verdict in (Verdict.MISSED, Verdict.FAILED) for figure in figures) else 0
 
 
 def _figures(benchmark: Benchmark, bench: Bench) -> list[Figure]:
@@ -41,15 +39,35 @@ def _figures(benchmark: Benchmark, bench: Bench) -> list[Figure]:
     if missing:
         return [Figure(row, "ms", skipped=missing) for row in benchmark.rows]
     bench.say(benchmark.name)
-    return list(benchmark.run(bench))
+    found: list[Figure] = []
+    try:
+        found.extend(benchmark.run(bench))
+    except (TooSlow, AssertionError) as exc:  # the latter is how a test's daemon tells of what did not happen
+        why = str(exc).partition("\n")[0]
+        bench.say(f"{benchmark.name} failed: {exc}")
+        done = {figure.name for figure in found}
+        found += [Figure(row, "ms", failed=why) for row in benchmark.rows if row not in done]
+    return found
 
 
-def _parser() -> argparse.ArgumentParser:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast and how small, measured.")
-    parser.add_argument("names", nargs="*", choices=[*ALL, []], metavar="NAME", help=f"of {', '.join(ALL)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}; by default all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    return parser
+    parsed = parser.parse_args(given)
+    unknown = [name for name in parsed.names if name not in ALL]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]!r}: choose from {', '.join(ALL)}")
+    return parsed
+
+
+def _prepare() -> None:
+    """As the daemon does it: enough descriptors, and little to say."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":
+    _prepare()
     sys.exit(main())

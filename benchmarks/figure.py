@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     MISSED = "MISSED"
     UNBOUND = ""
     SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Bound:
 class Figure:
     """One row: a median of samples in `unit` (a key of DECIMALS), with their p90 where there are enough of them.
 
-    `skipped` says why nothing was measured.
+    Nothing was measured where `skipped` says what this machine lacks, or `failed` what went wrong.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Figure:
     baseline: Baseline | None = None
     bound: Bound | None = None
     skipped: str = ""
+    failed: str = ""
 
     @classmethod
     def of(
@@ -67,6 +69,11 @@ class Figure:
         return cls(name, unit, p50(samples), p90(samples) if len(samples) >= 10 else None, baseline, bound)
 
     @property
+    def unmeasured(self) -> str:
+        """Why nothing was measured, or the empty string."""
+        return self.failed or self.skipped
+
+    @property
     def ratio(self) -> float | None:
         """measured / baseline."""
         return self.measured / self.baseline.value if self.baseline is not None and self.baseline.value else None
@@ -74,8 +81,8 @@ class Figure:
     @property
     def verdict(self) -> Verdict:
         """Whether the bound is kept."""
-        if self.skipped:
-            return Verdict.SKIPPED
+        if self.unmeasured:
+            return Verdict.FAILED if self.failed else Verdict.SKIPPED
         if self.bound is None:
             return Verdict.UNBOUND
         value = self.bound.value
@@ -85,7 +92,7 @@ class Figure:
     def document(self) -> dict[str, Any]:
         """As JSON takes it."""
         found = asdict(self) | {"ratio": self.ratio, "verdict": str(self.verdict)}
-        return found | {"measured": None} if self.skipped else found
+        return found | {"measured": None, "ratio": None} if self.unmeasured else found
 
 
 def p50(samples: Sequence[float]) -> float:
@@ -109,10 +116,13 @@ def table(figures: Sequence[Figure]) -> str:
 
 def _cells(figure: Figure) -> tuple[str, ...]:
     def written(value: float | None) -> str:
-        return "" if value is None else f"{value:,.{DECIMALS[figure.unit]}f} {figure.unit}".replace(" /s", "/s")
+        if value is None:
+            return ""
+        decimals = DECIMALS[figure.unit] if value >= 1 else 2
+        return f"{value:,.{decimals}f} {figure.unit}".replace(" /s", "/s")
 
-    if figure.skipped:
-        return figure.name, "", "", "", "", "", f"{figure.verdict}: {figure.skipped}"
+    if figure.unmeasured:
+        return figure.name, "", "", "", "", "", f"{figure.verdict}: {figure.unmeasured}"
     baseline = "" if figure.baseline is None else f"{written(figure.baseline.value)} ({figure.baseline.name})"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
     return (
