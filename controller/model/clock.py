@@ -30,4 +30,5 @@ class SystemClock:
         return time.time()
 
     def wait(self, event: threading.Event, timeout: float | None) -> bool:
-        return event.wait(timeout)
+        # Beyond that, which is centuries, Event.wait raises OverflowError.
+        return event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))

@@ -21,6 +21,7 @@ from controller.runtime.protocol import ExecRequest, ExecSession
 
 _SUSPENDED: Final = "by hand (sandkeeper suspend)"
 _RESTARTED: Final = "by hand (sandkeeper restart)"
+_LONGEST_EXEC: Final = 10 * 365 * 86400
 
 
 class Closable(Protocol):
@@ -141,8 +142,8 @@ def _exec_request(body: Mapping[str, Any]) -> ExecRequest:
     if not all(isinstance(value, str) for value in env.values()):
         raise HTTPException(400, "env: strings are wanted")
     timeout = None if body.get("timeout") is None else _typed(body, "timeout", (int, float), 0)
-    if timeout is not None and timeout <= 0:
-        raise HTTPException(400, "timeout: seconds above 0, or null, are wanted")
+    if timeout is not None and not 0 < timeout <= _LONGEST_EXEC:  # NaN is in no range
+        raise HTTPException(400, f"timeout: seconds above 0, at most {_LONGEST_EXEC}, or null, are wanted")
     return ExecRequest(
         command=tuple(command),
         stdin=_decoded(_typed(body, "stdin", str, "")),

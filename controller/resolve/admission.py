@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from controller.model.errors import QuantityError
 from controller.model.identity import Key
 from controller.model.manifest import FieldFault, FieldPath
-from controller.model.quantity import format_memory
+from controller.model.quantity import format_duration, format_memory
 from controller.model.spec import Isolation, NetworkMode, SandboxSpec
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
@@ -25,6 +26,10 @@ _CONTAINER_ONLY: Final[tuple[FieldPath, ...]] = (
     ("filesystem", "tmpfs"),
 )
 _WORKSPACE: Final = "/workspace"
+_DAY: Final = 86400.0
+_LONGEST_GRACE: Final = _DAY  # its stop occupies a worker for so long
+_LONGEST: Final = 3650 * _DAY
+_LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC).timestamp()  # still a date in every time zone
 
 
 def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFault]:
@@ -41,6 +46,7 @@ def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFaul
         _isolation(spec),
         _container_only(spec, written),
         _sizes(spec),
+        _times(spec),
         _user(spec, settings),
         _memory(spec),
         _network(spec),
@@ -101,6 +107,22 @@ def _sizes(spec: SandboxSpec) -> Iterator[FieldFault]:
     for name, size in (("memory", spec.limits.memory), ("disk", spec.limits.disk)):
         if size == 0:
             yield FieldFault((*_LIMITS, name), "a sandbox cannot do with none", "write 64Mi or more")
+
+
+def _times(spec: SandboxSpec) -> Iterator[FieldFault]:
+    """What clocks, waits and calendars of the machine can do."""
+    lifecycle = spec.lifecycle
+    spans: tuple[tuple[FieldPath, float | None, float], ...] = (
+        (("stopGracePeriod",), lifecycle.stop_grace_period, _LONGEST_GRACE),
+        (("startupDeadline",), lifecycle.startup_deadline, _LONGEST),
+        (("ttl",), lifecycle.ttl, _LONGEST),
+        (("enforcement", "cpu", "for"), spec.enforcement.cpu.for_seconds, _LONGEST),
+    )
+    for path, seconds, most in spans:
+        if seconds is not None and seconds > most:
+            yield FieldFault(("spec", *path), "is longer than can be kept to", f"write at most {format_duration(most)}")
+    if lifecycle.shutdown_time is not None and not 0 <= lifecycle.shutdown_time <= _LATEST:
+        yield FieldFault(("spec", "shutdownTime"), "lies outside of the years 1970 to 9999", "write a nearer time")
 
 
 def _user(spec: SandboxSpec, settings: ResolveSettings) -> Iterator[FieldFault]:

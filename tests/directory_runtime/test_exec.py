@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.errors import ConflictError, UsageError
+from controller.model.observed import InstanceState
 from controller.runtime.protocol import ExecRequest
 from tests.directory_runtime.house import House, is_running, until
 
@@ -64,6 +65,12 @@ def test_a_command_that_cannot_be_executed_says_so(house: House, command: tuple[
     found, text = house.run(house.make(), *command)
     assert found == code
     assert "cannot run the command" in text
+
+
+def test_a_timeout_longer_than_the_kernel_waits_at_once_harms_nobody(house: House) -> None:
+    id = house.make("sleep", "100")
+    assert house.run(id, "echo", "hi", timeout=720 * 3600.0) == (0, "hi\n")
+    assert house.see(id).state is InstanceState.RUNNING
 
 
 def test_a_timeout_kills_the_whole_tree(any_house: House) -> None:

@@ -103,6 +103,12 @@ def test_stop_lets_it_end_by_itself_within_the_grace(any_house: House) -> None:
     any_house.runtime.stop(id, 10)
 
 
+def test_a_grace_longer_than_the_kernel_waits_at_once_is_kept_to(house: House) -> None:
+    id = house.make("sleep", "100")
+    house.runtime.stop(id, 600 * 3600.0)
+    assert house.see(id).state is InstanceState.EXITED
+
+
 def test_stop_kills_what_outlasts_the_grace(any_house: House) -> None:
     id = any_house.make("sh", "-c", IGNORING)
     until(lambda: "ready" in any_house.log(id))

@@ -52,6 +52,12 @@ def test_what_ignores_sigterm_is_killed_after_the_grace(bench: Bench) -> None:
     assert (ended.code, ended.signal) == (137, 9)
 
 
+def test_a_grace_of_centuries_stops_it_nevertheless(bench: Bench) -> None:
+    seen = bench.run()
+    bench.runtime.stop(seen.id, 99_999_999 * 3600.0)
+    assert bench.ended(seen).code == 143
+
+
 def test_no_grace_kills_at_once(bench: Bench) -> None:
     seen = bench.run(spec=DEAF)
     started = bench.clock.monotonic()

@@ -34,6 +34,8 @@ def memory(text: str) -> dict[str, Any]:
         {"resources": memory("6Mi")},
         {"resources": {"limits": {"memory": None, "cpu": None}}},
         {"dependsOn": ["db", "team/web"]},
+        {"stopGracePeriod": "24h", "startupDeadline": "3650d", "ttl": "3650d"},
+        {"shutdownTime": "9999-12-29T23:59:59Z"},
     ],
 )
 def test_what_can_be_meant_is_admitted(spec: dict[str, Any]) -> None:
@@ -97,6 +99,17 @@ def test_what_can_be_meant_is_admitted(spec: dict[str, Any]) -> None:
             ("spec", "env", 2, "name"),
             "A is set twice",
         ),
+        ({"stopGracePeriod": "24h1s"}, ("spec", "stopGracePeriod"), "longer than can be kept to"),
+        ({"stopGracePeriod": "99999999h"}, ("spec", "stopGracePeriod"), "longer than can be kept to"),
+        ({"startupDeadline": "3651d"}, ("spec", "startupDeadline"), "longer than can be kept to"),
+        ({"ttl": "999999999d"}, ("spec", "ttl"), "longer than can be kept to"),
+        (
+            {"enforcement": {"cpu": {"for": "999999999d"}}},
+            ("spec", "enforcement", "cpu", "for"),
+            "longer than can be kept to",
+        ),
+        ({"shutdownTime": "9999-12-31T23:59:59-23:59"}, ("spec", "shutdownTime"), "years 1970 to 9999"),
+        ({"shutdownTime": "0001-01-01T00:00:00+23:59"}, ("spec", "shutdownTime"), "years 1970 to 9999"),
         ({"dependsOn": ["db", "web"]}, ("spec", "dependsOn", 1), "cannot depend on itself"),
         ({"dependsOn": ["default/web"]}, ("spec", "dependsOn", 0), "cannot depend on itself"),
         ({"resources": memory("lots")}, ("spec",), "'lots' is not an amount of memory"),

@@ -20,6 +20,7 @@ KILL_SECONDS: Final = 10.0
 _ROUND_SECONDS: Final = 0.25
 _FREEZE_ROUNDS: Final = 20
 _OPEN_AT_ONCE: Final = 128
+_LONGEST_WAIT: Final = 3600.0  # poll takes at most 2³¹ milliseconds
 
 
 class Processes:
@@ -137,7 +138,7 @@ def _wait_for_batch(pids: Iterable[int], deadline: float) -> None:
             poll.register(descriptor, select.POLLIN)
         waiting = set(descriptors)
         while waiting and (left := deadline - time.monotonic()) > 0:
-            for descriptor, _ in poll.poll(left * 1000):
+            for descriptor, _ in poll.poll(min(left, _LONGEST_WAIT) * 1000):
                 poll.unregister(descriptor)
                 waiting.discard(descriptor)
     finally:

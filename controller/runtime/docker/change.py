@@ -29,6 +29,7 @@ from controller.runtime.docker.observe import Observer
 from controller.runtime.docker.profile import LEAST_MEMORY, engine_pids, resources, sandbox_pids
 from controller.runtime.docker.usage import UsageMeter
 
+_LONGEST_GRACE: Final = 86400.0  # sockets and the engine count in 32 bits
 _LIVE: Final = (InstanceState.RUNNING, InstanceState.PAUSED)
 _UPDATED: Final = ("memory", "cpu", "pids")
 
@@ -64,7 +65,7 @@ class Changer:
         container = self._observer.owned(target)
         if container.state not in _LIVE:
             return
-        seconds = max(0, math.ceil(grace))
+        seconds = math.ceil(min(max(grace, 0.0), _LONGEST_GRACE))
         self._post(container, f"stop?t={seconds}", read=seconds + self._timeouts.slow)
 
     def kill(self, target: str) -> None:

@@ -14,6 +14,7 @@ from controller.runtime.directory.supervisor.children import Child, Exec, Main
 from controller.runtime.directory.wire import VERSION, Lines, encode
 
 IDLE_SECONDS: Final = 1.0
+_LONGEST_WAIT: Final = 3600.0  # epoll takes at most 2³¹ milliseconds
 _HANDLED_SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
 
 
@@ -90,7 +91,7 @@ class Supervisor:
         ends = [child.deadline for child in self._children.values() if isinstance(child, Exec) and child.deadline]
         if not self._children and self._childless and not self._clients:
             ends.append(self._busy_at + IDLE_SECONDS)
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+        return min(max(0.0, min(ends) - time.monotonic()), _LONGEST_WAIT) if ends else None
 
     def _expire(self) -> None:
         now = time.monotonic()
