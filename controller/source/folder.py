@@ -61,6 +61,7 @@ class FolderSource:
         self._changed: Callable[[Snapshot], None] = lambda _: None
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._undelivered = False
         self._next_rescan = self._next_check = self._next_attempt = clock.monotonic()
 
     def start(self, changed: Callable[[Snapshot], None]) -> None:
@@ -142,6 +143,7 @@ class FolderSource:
         with self._lock:
             before, after = self._snapshot, self._scanner.scan(batch, faults)
             self._snapshot = after
+            self._undelivered = self._undelivered or after != before
         if periodic and covered and self._scanner.noticed:
             log.info("watch_missed_changes", root=str(self._config.root))
             self._watch.end()
@@ -150,6 +152,7 @@ class FolderSource:
         self._next_rescan = self._clock.monotonic() + (interval if watching else min(interval, POLL))
         if after != before:
             _log_difference(before, after)
+        if self._undelivered:
             self._deliver(after)
 
     def _keep_watch(self, periodic: bool) -> bool:
@@ -167,10 +170,13 @@ class FolderSource:
         return False
 
     def _deliver(self, snapshot: Snapshot) -> None:
+        """One that is not taken is delivered again after the next look, which comes soon."""
         try:
             self._changed(snapshot)
+            self._undelivered = False
         except Exception:
             log.exception("snapshot_not_taken")
+            self._next_rescan = self._clock.monotonic() + POLL
 
 
 def _log_difference(before: Snapshot, after: Snapshot) -> None:

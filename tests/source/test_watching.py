@@ -366,6 +366,29 @@ def test_callbacks_come_from_one_thread_and_one_that_fails_ends_nothing(tmp_path
     assert threads == {"source"}
 
 
+def test_a_snapshot_that_was_not_taken_is_delivered_again_until_it_is(tmp_path: Path) -> None:
+    source = FolderSource(SourceConfig(tmp_path), admit_all, {}, SystemClock())
+    watched = Watched(source, tmp_path)
+    failures = 2
+
+    def failing_at_first(snapshot: Snapshot) -> None:
+        nonlocal failures
+        if snapshot.documents and failures:
+            failures -= 1
+            raise RuntimeError("the disk is full for a while")
+        watched.take(snapshot)
+
+    source.start(failing_at_first)
+    try:
+        watched.until_names()
+        watched.write("a.yaml", manifest("a"))
+        watched.until_names("a")
+        assert failures == 0
+        assert watched.stays(lambda snapshot: len(watched.delivered) == 2, 1.5)
+    finally:
+        source.stop()
+
+
 def test_stopping_ends_every_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     with watching(tmp_path):
