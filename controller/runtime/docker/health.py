@@ -39,6 +39,7 @@ class EngineHealth:
         self._info: dict[str, Any] | None = None
         self._capabilities = _NEVER_ASKED
         self._told: tuple[bool, str] | None = None
+        self._suspected = False
         self.on_down: Callable[[], None] = lambda: None
         self.on_change: Callable[[], None] = lambda: None
 
@@ -65,6 +66,7 @@ class EngineHealth:
     def check(self) -> bool:
         """Look now. True where the engine answered."""
         with self._look:
+            suspected, self._suspected = self._suspected, False
             try:
                 self._client.ping()
                 if self._epochs.confirm():
@@ -73,7 +75,8 @@ class EngineHealth:
                 found = self._offers(self._known_info())
             except RuntimeFailure as exc:
                 found = _unavailable(exc)
-            changed = self._told != (found.available, found.reason)
+            # Who planned since the suspicion found it away, and waits to be told that it is not.
+            changed = self._told != (found.available, found.reason) or (suspected and found.available)
             self._told = (found.available, found.reason)
             self._capabilities, self._checked_at = found, self._clock.monotonic()
         if not found.available:
@@ -89,6 +92,7 @@ class EngineHealth:
             return
         if isinstance(failure, EngineUnavailableError):
             self._epochs.lost()
+            self._suspected = True
             self._capabilities = _unavailable(failure)
         self._kick.set()
 
