@@ -384,7 +384,7 @@ def test_a_snapshot_that_was_not_taken_is_delivered_again_until_it_is(tmp_path: 
         watched.write("a.yaml", manifest("a"))
         watched.until_names("a")
         assert failures == 0
-        assert watched.stays(lambda snapshot: len(watched.delivered) == 2, 1.5)
+        assert watched.stays(lambda _: len(watched.delivered) == 2, 1.5)
     finally:
         source.stop()
 
