@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +187,17 @@ def test_one_removed_from_outside_says_what_to_do(bench: Bench, raw: DockerClien
     with pytest.raises(ConflictError, match="removed from outside"):
         bench.runtime.start(seen.id)
     assert networks(bench, raw) == []
+
+
+@pytest.mark.parametrize("path", ["", ":", ".", ":{}", "{}:", "{}::/bin"])
+def test_a_packet_filter_is_never_taken_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    planted = tmp_path / "iptables"
+    planted.write_text("#!/bin/sh\n")
+    planted.chmod(0o755)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path.format(tmp_path / "elsewhere"))
+    found = shutil.which("iptables", path=firewall._search_path())
+    assert found is None or Path(found).parent in (Path("/usr/sbin"), Path("/sbin"), Path("/bin"))

@@ -16,7 +16,6 @@ from typing import Final
 LINK_LOCAL: Final = "169.254.0.0/16"
 _SECONDS: Final = 10.0
 _TAG: Final = re.compile(r'--comment "?sandkeeper:(\S+?)"? ')
-_PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def block_link_local(bridge: str) -> str:
@@ -66,7 +65,7 @@ def gap(bridge: str) -> str:
 def _lack() -> str:
     if os.geteuid() != 0:
         return "only root can add a packet filter"
-    return "" if shutil.which("iptables", path=_PATH) else "there is no iptables on this machine"
+    return "" if shutil.which("iptables", path=_search_path()) else "there is no iptables on this machine"
 
 
 def _run(what: str, bridge: str) -> str:
@@ -75,9 +74,15 @@ def _run(what: str, bridge: str) -> str:
     return _iptables("-t", "raw", what, *rule, "-j", "DROP")[1]
 
 
+def _search_path() -> str:
+    """Absolute folders alone: an empty element means the working folder, which may be anybody's."""
+    folders = (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin")
+    return ":".join(folder for folder in folders if folder.startswith("/"))
+
+
 def _iptables(*arguments: str) -> tuple[str, str]:
     """What it prints, and why it failed (the empty string where it did not)."""
-    program = shutil.which("iptables", path=_PATH) or "iptables"
+    program = shutil.which("iptables", path=_search_path()) or "iptables"
     command = [program, "-w", "5", *arguments]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS)
