@@ -6,14 +6,10 @@ The standard library's client starts in a tenth of httpx's time, and every verb 
 from __future__ import annotations
 
 import http.client
-import os
 import socket
-import tempfile
 from pathlib import Path
-from typing import Final
 
-# sockaddr_un holds 108 bytes with the closing zero: unix(7).
-LONGEST_ADDRESS: Final = 107
+from controller.unix_address import unix_address
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -29,17 +25,12 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def connect_unix(path: Path, timeout: float | None) -> socket.socket:
-    """A stream connected to the socket file; a long path is reached through a short link. Raises OSError."""
+    """A stream connected to the socket file, however long its path. Raises OSError."""
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         channel.settimeout(timeout)
-        if len(os.fsencode(path)) <= LONGEST_ADDRESS:
-            channel.connect(str(path))
-            return channel
-        with tempfile.TemporaryDirectory(prefix="sandkeeper-") as folder:
-            link = Path(folder, "socket")
-            link.symlink_to(path.absolute())
-            channel.connect(str(link))
+        with unix_address(path) as address:
+            channel.connect(address)
     except BaseException:
         channel.close()
         raise

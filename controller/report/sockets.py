@@ -7,18 +7,13 @@ import errno
 import os
 import socket
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 from controller.model.errors import StateError, UsageError
-
-# sockaddr_un holds 108 bytes with the closing zero: unix(7).
-LONGEST_ADDRESS: Final = 107
+from controller.unix_address import unix_address
 
 _BACKLOG: Final = 128
 
@@ -57,7 +52,7 @@ def listen_unix(path: Path) -> socket.socket:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale(path)
         os.fchmod(opened.fileno(), 0o600)  # Linux gives the file this mode at bind: never open to others for a moment
-        with short_address(path) as address:
+        with unix_address(path) as address:
             opened.bind(address)
         path.chmod(0o600)
         opened.listen(_BACKLOG)
@@ -68,18 +63,6 @@ def listen_unix(path: Path) -> socket.socket:
         opened.close()
         raise
     return opened
-
-
-@contextmanager
-def short_address(path: Path) -> Iterator[str]:
-    """A name for the path that fits a socket address: itself, or one through a link in a private folder."""
-    if len(os.fsencode(path)) <= LONGEST_ADDRESS:
-        yield str(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="sandkeeper-") as folder:
-        link = Path(folder, "run")
-        link.symlink_to(path.parent.absolute())
-        yield str(link / path.name)
 
 
 def is_loopback(opened: socket.socket) -> bool:
@@ -127,7 +110,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _is_answered(path: Path) -> bool:
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe, short_address(path) as address:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe, unix_address(path) as address:
         probe.settimeout(1.0)
         try:
             probe.connect(address)

@@ -15,8 +15,9 @@ import pytest
 from controller.model.errors import StateError, UsageError
 from controller.report.http import HttpConfig, HttpServer
 from controller.report.metrics import Metrics
-from controller.report.sockets import listen_tcp, listen_unix, short_address
+from controller.report.sockets import listen_tcp, listen_unix
 from controller.report.usage_history import UsageHistory
+from controller.unix_address import unix_address
 from tests.report.plane import FakePlane
 from tests.report.values import view
 
@@ -27,7 +28,7 @@ def make_server(config: HttpConfig, plane: FakePlane | None = None) -> HttpServe
 
 
 def get(path: Path, url: str = "/healthz") -> httpx.Response:
-    with short_address(path) as address, httpx.Client(transport=httpx.HTTPTransport(uds=address)) as client:
+    with unix_address(path) as address, httpx.Client(transport=httpx.HTTPTransport(uds=address)) as client:
         return client.get(f"http://localhost{url}")
 
 

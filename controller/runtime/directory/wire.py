@@ -16,6 +16,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from controller.unix_address import unix_address
+
 VERSION: Final = 1
 SOCKET: Final = "supervisor.sock"
 LOCK: Final = "supervisor.lock"
@@ -30,31 +32,27 @@ _CHUNK: Final = 65536
 
 def listen(run_dir: str) -> socket.socket:
     """Bind the socket (0600) in a folder whose path may be longer than a socket's address; replaces a stale one."""
+    path = f"{run_dir}/{SOCKET}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if os.path.lexists(f"{run_dir}/{SOCKET}"):
-            os.unlink(SOCKET, dir_fd=folder)
-        listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")
-        os.chmod(f"{run_dir}/{SOCKET}", 0o600)
-    finally:
-        os.close(folder)
+    if os.path.lexists(path):
+        os.unlink(path)
+    with unix_address(path) as address:
+        listener.bind(address)
+    os.chmod(path, 0o600)
     listener.listen(128)
     return listener
 
 
 def connect(run_dir: str, timeout: float) -> socket.socket:
     """Connect to the socket in a folder. Raises OSError (FileNotFoundError, ConnectionRefusedError: nobody there)."""
-    folder = os.open(run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
-        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        with unix_address(f"{run_dir}/{SOCKET}") as address:
+            connection.connect(address)
     except OSError:
         connection.close()
         raise
-    finally:
-        os.close(folder)
     return connection
 
 
