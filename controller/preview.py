@@ -41,12 +41,14 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
         runtimes = make_runtimes(config, instance, clock, disk, SecretRedactor())
         for runtime in runtimes.values():
             cleanup.callback(runtime.close)
-        snapshot = make_source(config, last_known_good(world), clock, None).scan_once()
+        snapshot = make_source(config, last_known_good(world), clock, None).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
         for runtime in runtimes.values():
             if runtime.capabilities().available:
                 world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
         faults = [str(fault) for fault in snapshot.faults if not fault.warning]
+        if snapshot.prune is not None:
+            faults.append(f"{len(snapshot.prune.keys)} removals would be held back: {snapshot.prune.reason}")
         return planned_lines(world, Outlook(instance, world, runtimes, clock, lambda: "")), faults
 
 

@@ -51,8 +51,8 @@ class Executor:
         finally:
             seconds = self._clock.monotonic() - began
             self._recorder.operated(operation.runtime, str(operation.verb), result, seconds)
-            if result == "success" and operation.field:
-                self._recorder.drifted(operation.field)
+            for field in operation.drifted if result == "success" else ():
+                self._recorder.drifted(field)
             log.info(
                 "operation",
                 operation=str(operation.verb),

@@ -146,8 +146,11 @@ class Reconciler:
         return replace(view, record=replace(view.record, uid=uid))
 
     def _note(self, view: View, plan: Plan) -> None:
+        before = self._world.entry(view.key)
         for notice in plan.notices:
-            self._with.journal.event(view.key, notice.reason, notice.message, notice.warning)
+            # An edit that is carried out in place is Ready at once, and was so all the time.
+            if notice.reason != "Ready" or before is None or not before.ready:
+                self._with.journal.event(view.key, notice.reason, notice.message, notice.warning)
         if any(notice.reason == "Ready" for notice in plan.notices):
             self._traced(plan.record, "ready", self._with.clock.now())
         if any(notice.reason == LIMIT_EXCEEDED for notice in plan.notices):

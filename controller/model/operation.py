@@ -31,7 +31,7 @@ class Operation:
 
     prepare: desired · create: desired, owner · start, kill, pause, unpause, remove: target ·
     stop: target, grace (seconds) · update: target, limits · trash, erase: uid (the workspace's).
-    `field` names the drifted field where drift is the cause, for the drift counter.
+    `drifted` names the fields that were changed from outside, where drift is the cause: for the drift counter.
     """
 
     verb: Verb
@@ -44,7 +44,7 @@ class Operation:
     limits: Limits | None = None
     grace: float = 0.0
     uid: str = ""
-    field: str = ""
+    drifted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.verb} {self.key}: {self.cause}"

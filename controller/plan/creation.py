@@ -29,12 +29,12 @@ def plan_creation(view: View, desired: Desired, cast: Cast) -> Plan:
     cause = _cause(view, desired, old, lost)
     record = _begun(view, runtime, cast, old)
     owner = Owner(view.instance, view.key, record.uid, record.generation, desired.spec_hash, free_slot(view, cast))
-    drifted = "instance" if lost else ""
+    drifted = ("instance",) if lost else ()
     operations = (
         Operation(Verb.PREPARE, view.key, runtime, cause, desired=desired),
         *removals_of(view, cast.surplus, "an instance too many" if cast.predecessor else cause),
         *quieting(view, desired, cast, cause),
-        Operation(Verb.CREATE, view.key, runtime, cause, desired=desired, owner=owner, field=drifted),
+        Operation(Verb.CREATE, view.key, runtime, cause, desired=desired, owner=owner, drifted=drifted),
         Operation(Verb.START, view.key, runtime, cause),
     )
     verdict = Verdict(Phase.CREATING, False, "Replacing", cause) if old else starting(view, desired)

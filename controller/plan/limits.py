@@ -68,7 +68,7 @@ def update_of(view: View, desired: Desired, seen: Observed, able: Capabilities) 
         "; ".join(_cause(view, name, name in drifted, (seen.limits, wanted)) for name in differing),
         target=seen.id,
         limits=wanted,
-        field=drifted[0] if drifted else "",
+        drifted=tuple(drifted),
     )
 
 

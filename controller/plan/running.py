@@ -65,8 +65,8 @@ def _plan_start(view: View, desired: Desired, seen: Observed, cause: str) -> Pla
 
 def _plan_thaw(view: View, desired: Desired, seen: Observed) -> Plan:
     ours = _why_it_goes_on(view.record, seen) or ("no longer held" if view.record.frozen else "")
-    cause, field = (ours, "") if ours else ("it was paused from outside", "state")
-    thaw = Operation(Verb.UNPAUSE, view.key, seen.runtime, cause, target=seen.id, field=field)
+    cause, drifted = (ours, ()) if ours else ("it was paused from outside", ("state",))
+    thaw = Operation(Verb.UNPAUSE, view.key, seen.runtime, cause, target=seen.id, drifted=drifted)
     after = replace(_going_on(view.record, seen), instance_id=seen.id, frozen=False)
     return Plan(view.record, starting(view, desired), (thaw,), after=after)
 

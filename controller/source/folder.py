@@ -28,6 +28,7 @@ __all__ = ["FolderSource", "SourceConfig"]
 
 log = structlog.get_logger(__name__)
 
+_SETTLING_SECONDS: Final = 2.5
 ROOT_CHECK: Final = 1.0
 """Seconds between two looks at whether the root is still the same folder: of its replacement no event tells."""
 POLL: Final = 1.0
@@ -75,6 +76,14 @@ class FolderSource:
         with self._lock:
             self._snapshot = self._scanner.scan(Batch())
         return self._snapshot
+
+    def scan_settled(self) -> Snapshot:
+        """Look, in the caller's thread, until each absence is confirmed or refuted: within about two seconds."""
+        snapshot, end = self.scan_once(), self._clock.monotonic() + _SETTLING_SECONDS
+        while (due := self._scanner.due()) is not None and self._clock.monotonic() < end:
+            self._clock.wait(threading.Event(), max(0.0, due - self._clock.monotonic()))
+            snapshot = self.scan_once()
+        return snapshot
 
     def snapshot(self) -> Snapshot:
         """The present snapshot; before the first look the baseline, not synced."""

@@ -78,7 +78,7 @@ def test_one_that_was_removed_from_outside_is_made_again_and_counts_as_drift() -
         "start: its container was removed from outside",
         "= Creating, not ready: Starting",
     )
-    assert [operation.field for operation in situation.plan().operations] == ["", "instance", ""]
+    assert [operation.drifted for operation in situation.plan().operations] == [(), ("instance",), ()]
 
 
 def test_past_its_startup_deadline_it_is_failed_and_still_tried() -> None:

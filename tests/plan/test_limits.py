@@ -30,7 +30,7 @@ def test_a_higher_limit_is_put_in_force_in_place() -> None:
     (update,) = edited.plan().operations
     assert update.limits is not None
     assert (update.limits.memory, update.limits.cpu, update.limits.pids) == (1024 * MI, 1500, 256)
-    assert update.field == ""
+    assert update.drifted == ()
 
 
 def test_a_lower_limit_is_put_in_force_in_place() -> None:
@@ -70,7 +70,7 @@ def test_limits_changed_from_outside_are_drift_by_field() -> None:
     ):
         situation = running_with(limited(), limits).settled()
         assert situation.text() == lines(f"update docker-a: {cause}", "= Running, ready: Running")
-        assert [operation.field for operation in situation.plan().operations] == [field]
+        assert [operation.drifted for operation in situation.plan().operations] == [(field,)]
 
 
 def test_a_limit_the_runtime_cannot_update_is_left_alone() -> None:
@@ -89,13 +89,13 @@ def test_a_throttle_lowers_cpu_and_its_end_restores_it_without_being_drift() -> 
     assert after.throttled_to == 500
     lowered = running_with(limited(), Limits(512 * MI, 500, 128)).settled().record(throttled_to=500)
     assert lowered.text() == lines("update docker-a: no longer throttled: cpu 500m → 1", "= Running, ready: Running")
-    assert lowered.plan().operations[0].field == ""
+    assert lowered.plan().operations[0].drifted == ()
     assert lowered.held(HoldType.THROTTLED, cause, 500).text() == "= Running, ready: Running"
 
 
 def test_a_throttle_undone_from_outside_is_drift() -> None:
     held = limited().running().record(throttled_to=500).held(HoldType.THROTTLED, "cpu: hot", 500)
-    assert [operation.field for operation in held.plan().operations] == ["cpu"]
+    assert [operation.drifted for operation in held.plan().operations] == [("cpu",)]
 
 
 def test_the_end_of_a_throttle_without_a_cpu_limit_gives_back_the_whole_machine() -> None:

@@ -38,13 +38,13 @@ def test_freeze_pauses_and_a_resume_thaws() -> None:
     assert situation.plan().record.frozen
     paused = given().desired(image="a").running(state=InstanceState.PAUSED).record(frozen=True)
     assert paused.text() == lines("unpause docker-a: no longer held", "= Creating, not ready: Starting")
-    assert paused.plan().operations[0].field == ""
+    assert paused.plan().operations[0].drifted == ()
 
 
 def test_a_pause_from_outside_is_drift() -> None:
     paused = given().desired(image="a").running(state=InstanceState.PAUSED)
     assert paused.text() == lines("unpause docker-a: it was paused from outside", "= Creating, not ready: Starting")
-    assert paused.plan().operations[0].field == "state"
+    assert paused.plan().operations[0].drifted == ("state",)
 
 
 def test_where_freezing_is_not_to_be_had_freeze_stops() -> None:
