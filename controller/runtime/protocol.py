@@ -126,12 +126,11 @@ class Runtime(RuntimeReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrashedWorkspace:
-    """A deleted sandbox's workspace: kept until `expires_at` (epoch seconds). `document` is its last manifest."""
+    """A deleted sandbox's workspace, trashed at `trashed_at` (epoch seconds). `document` is its last manifest."""
 
     uid: str
     key: Key
     trashed_at: float
-    expires_at: float
     document: Mapping[str, object]
 
 

@@ -157,8 +157,7 @@ class WorkspaceFolder:
             return None  # restored, or its move here was interrupted
         try:
             record: dict[str, Any] = json.loads((kept / _RECORD).read_bytes())
-            key, trashed_at = Key(*record["key"]), float(record["trashedAt"])
-            return TrashedWorkspace(kept.name, key, trashed_at, trashed_at + self._trash_ttl, record["document"])
+            return TrashedWorkspace(kept.name, Key(*record["key"]), float(record["trashedAt"]), record["document"])
         except (OSError, ValueError, TypeError, KeyError) as exc:
             log.warning("trash_record_unreadable", path=str(kept / _RECORD), error=str(exc))
             return None

@@ -9,7 +9,7 @@ from docker import DockerClient
 
 from controller.model.errors import CannotRunError, ConflictError, ResizePendingError
 from controller.model.spec import Limits
-from controller.runtime.cgroup.hierarchy import paths_of_pid
+from controller.runtime.cgroup.hierarchy import Hierarchy
 from controller.runtime.cgroup.limits import CgroupLimits, read_limits
 from tests.docker_runtime.bench import Bench
 
@@ -20,7 +20,7 @@ FIRST = Limits(memory=64 * MIB, cpu=500, pids=32)
 
 def in_force(pid: int | None) -> CgroupLimits:
     assert pid is not None
-    paths = paths_of_pid(pid)
+    paths = Hierarchy.detect().paths_of(pid)
     assert paths is not None
     return read_limits(paths)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.runtime.cgroup.group import CgroupGroup
-from controller.runtime.cgroup.hierarchy import CgroupPaths, Hierarchy, paths_of_pid
+from controller.runtime.cgroup.hierarchy import CgroupPaths, Hierarchy
 from tests.measuring.machine import running
 
 
@@ -115,10 +115,10 @@ def test_a_process_that_is_gone_has_no_paths() -> None:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    assert paths_of_pid(pid) is None
+    assert Hierarchy.detect().paths_of(pid) is None
 
 
 @pytest.mark.root
 def test_a_process_in_a_group_is_found_there(group: CgroupGroup) -> None:
     with running("sleep", "60", group=group) as process:
-        assert paths_of_pid(process.pid) == group.paths
+        assert Hierarchy.detect().paths_of(process.pid) == group.paths

@@ -106,11 +106,6 @@ class Hierarchy:
         return None
 
 
-def paths_of_pid(pid: int) -> CgroupPaths | None:
-    """The folders of a process's own group; see Hierarchy.paths_of. Hold a Hierarchy to read the mounts only once."""
-    return Hierarchy.detect().paths_of(pid)
-
-
 def _cgroup_mounts(line: str) -> list[tuple[str, CgroupMount]]:
     """The controllers that one line of mountinfo mounts (proc(5): optional fields end with a lone dash)."""
     fields, _, rest = line.partition(" - ")

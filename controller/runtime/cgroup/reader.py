@@ -27,7 +27,6 @@ class CgroupSample:
 
     cpu_seconds: float | None
     working_set: int | None
-    memory_usage: int | None
     pids: int | None
     oom_kills: int | None
 
@@ -122,7 +121,7 @@ class _OpenGroup:
         if usage is not None and self.stat is not None:
             working_set = max(0, usage - _field(os.pread(self.stat, _FILE_BYTES, 0), self._inactive))
         oom_kills = None if self.events is None else _field(os.pread(self.events, _FILE_BYTES, 0), b"oom_kill ")
-        return CgroupSample(self._cpu_seconds(), working_set, usage, _read_number(self.pids), oom_kills)
+        return CgroupSample(self._cpu_seconds(), working_set, _read_number(self.pids), oom_kills)
 
     def _cpu_seconds(self) -> float | None:
         if self.cpu is None:

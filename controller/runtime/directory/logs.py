@@ -58,8 +58,7 @@ class DirectoryLog:
     def close(self) -> None:
         """Stop following."""
         self._closed = True
-        if self._wakeup >= 0:
-            os.eventfd_write(self._wakeup, 1)
+        os.eventfd_write(self._wakeup, 1)
 
     def __del__(self) -> None:
         os.close(self._wakeup)

@@ -80,7 +80,6 @@ def sample_of(answer: Mapping[str, Any]) -> CgroupSample:
     return CgroupSample(
         cpu_seconds=None if total is None else total / _NANOSECONDS,
         working_set=None if usage is None else max(0, usage - inactive),
-        memory_usage=usage,
         pids=(answer.get("pids_stats") or {}).get("current"),
         oom_kills=None,
     )
