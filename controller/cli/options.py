@@ -22,6 +22,7 @@ Command = Callable[..., Any]
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+_LEAST_TICK, _LONGEST_TICK = 0.1, 3600.0
 state_dir_option = click.option(
     "--state-dir",
     type=FOLDER,
@@ -46,6 +47,14 @@ def duration(value: str | float) -> float:
         return parse_duration(value)
     except ValueError as exc:
         raise click.BadParameter(str(exc)) from exc
+
+
+def tick(value: str | float) -> float:
+    """A duration that the loop can keep, in seconds: from 100ms to an hour. Raises click.BadParameter."""
+    seconds = duration(value)
+    if not _LEAST_TICK <= seconds <= _LONGEST_TICK:
+        raise click.BadParameter(f"{value} is not between 100ms and 1h")
+    return seconds
 
 
 def pass_daemon(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from controller import __version__
-from controller.cli.options import FOLDER, Command, duration
+from controller.cli.options import FOLDER, Command, duration, tick
 from controller.cli.settings import FROM_ENVIRONMENT, pass_config
 from controller.config import DaemonConfig, socket_path
 
@@ -23,7 +23,7 @@ def _option(name: str, default: Any, text: str, **settings: Any) -> Callable[[Co
 
 @click.command(context_settings=FROM_ENVIRONMENT)
 @_option("--manifests", "manifests", "The folder to watch.", type=FOLDER)
-@_option("--tick", "2s", "How often to measure.", type=duration, metavar="DURATION")
+@_option("--tick", "2s", "How often to measure.", type=tick, metavar="DURATION")
 @_option("--listen", "127.0.0.1:9464", "Where metrics and the page are, read-only.", metavar="HOST:PORT")
 @_option("--workers", 4, "How many sandboxes to work on at once.", type=click.IntRange(1, 64), metavar="N")
 @_option("--trash-ttl", "24h", "How long a deleted workspace is kept.", type=duration, metavar="DURATION")

@@ -13,6 +13,7 @@ from controller.model.quantity import format_duration, format_memory
 from controller.model.spec import Isolation, NetworkMode, SandboxSpec
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
+from controller.resolve.places import WORKSPACE, misplaced
 
 # Docker's own floor: below it a create is refused ("Minimum memory limit allowed is 6MB").
 _LEAST_CONTAINER_MEMORY: Final = 6 << 20
@@ -25,7 +26,6 @@ _CONTAINER_ONLY: Final[tuple[FieldPath, ...]] = (
     ("filesystem", "readOnlyRoot"),
     ("filesystem", "tmpfs"),
 )
-_WORKSPACE: Final = "/workspace"
 _DAY: Final = 86400.0
 _LONGEST_GRACE: Final = _DAY  # its stop occupies a worker for so long
 _LONGEST: Final = 3650 * _DAY
@@ -49,6 +49,7 @@ def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFaul
         _times(spec),
         _user(spec, settings),
         _memory(spec),
+        misplaced(spec),
         _network(spec),
         _env(spec),
         _depends(spec, key),
@@ -72,7 +73,7 @@ def _isolation(spec: SandboxSpec) -> Iterator[FieldFault]:
         )
     if spec.network.mode is NetworkMode.BRIDGE:
         yield FieldFault(("spec", "network", "mode"), "a directory sandbox has no network of its own", "use mode: none")
-    if spec.working_dir != _WORKSPACE and not spec.working_dir.startswith(f"{_WORKSPACE}/"):
+    if spec.working_dir != WORKSPACE and not spec.working_dir.startswith(f"{WORKSPACE}/"):
         yield FieldFault(
             ("spec", "workingDir"),
             f"{spec.working_dir} lies outside the workspace",
@@ -126,6 +127,13 @@ def _times(spec: SandboxSpec) -> Iterator[FieldFault]:
 
 
 def _user(spec: SandboxSpec, settings: ResolveSettings) -> Iterator[FieldFault]:
+    if int(spec.user.partition(":")[0]) == 0:
+        yield FieldFault(
+            ("spec", "user"),
+            "root is not given to a sandbox: its files would be the host's root's",
+            'write "10001:10001"',
+        )
+        return
     if settings.own_user is None or spec.user == settings.own_user:
         return
     yield FieldFault(

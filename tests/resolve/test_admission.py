@@ -133,11 +133,38 @@ def test_another_user_needs_a_controller_that_is_root() -> None:
     assert faults(settings) == []
     assert faults(settings, user="1000:1000") == []
     assert faults(settings, user="1000") == []
-    (fault,) = faults(settings, user="0:0")
+    (fault,) = faults(settings, user="7:7")
     assert fault.path == ("spec", "user")
-    assert fault.message == "0:0 cannot be given: the controller is not root and runs as 1000:1000"
+    assert fault.message == "7:7 cannot be given: the controller is not root and runs as 1000:1000"
     assert fault.hint == "leave it out, or write '1000:1000'"
-    assert faults(user="0:0") == []
+    assert faults(user="7:7") == []
+
+
+@pytest.mark.parametrize("user", ["0", "0:0", "0:7", "00:7"])
+def test_root_is_given_to_nobody(user: str) -> None:
+    (fault,) = faults(user=user)
+    assert fault.path == ("spec", "user")
+    assert "root" in fault.message
+
+
+@pytest.mark.parametrize("target", ["/", "/proc", "/proc/x", "/sys", "/dev/shm", "/workspace", "/a/../b", "/a//b"])
+def test_nothing_is_put_where_it_would_cover_what_has_to_stay_visible(target: str) -> None:
+    (fault,) = faults(filesystem={"tmpfs": {target: "1Mi"}})
+    assert fault.path == ("spec", "filesystem", "tmpfs", target)
+    (fault,) = faults(filesystem={"mounts": [{"source": "/allowed", "target": target}]})
+    assert fault.path == ("spec", "filesystem", "mounts", 0, "target")
+
+
+def test_two_things_in_one_place_are_refused() -> None:
+    mounts = [{"source": "/allowed", "target": "/data"}, {"source": "/other", "target": "/data"}]
+    (fault,) = faults(filesystem={"mounts": mounts})
+    assert fault.path == ("spec", "filesystem", "mounts", 1, "target")
+    assert faults(filesystem={"tmpfs": {"/tmp": "1Mi", "/workspace/cache": "1Mi"}}) == []
+
+
+def test_the_working_folder_is_not_the_kernels() -> None:
+    (fault,) = faults(workingDir="/proc/1")
+    assert fault.path == ("spec", "workingDir")
 
 
 def test_an_operators_default_for_containers_does_not_refuse_directories() -> None:
