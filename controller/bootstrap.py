@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +45,7 @@ from controller.runtime.docker.runtime import DockerRuntime
 from controller.runtime.protocol import Runtime
 from controller.runtime.workspace import WorkspaceFolder
 from controller.secrecy import redacting, secrets_of
+from controller.signals import StopSignals
 from controller.source.config import SourceConfig
 from controller.source.folder import FolderSource
 from controller.source.host_paths import ENGINE_SOCKETS
@@ -166,26 +165,19 @@ def run_daemon(config: DaemonConfig) -> int:
     give_memory_back()
     _raise_descriptor_limit()
     application, notifier = build(config, redactor), Notifier.from_environment()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _stop_or_leave(stopping))
-    application.start()
-    log.info("serving", manifests=str(config.manifests), state_dir=str(config.state_dir), listen=application.http.url)
-    notifier.ready("watching " + str(config.manifests))
-    while not stopping.wait(notifier.watchdog):
-        if application.loop.daemon.alive():
-            notifier.alive()
-    notifier.stopping()
-    log.info("stopping", message="sandboxes go on")
-    application.stop()
+    with StopSignals() as signals:
+        application.start()
+        log.info(
+            "serving", manifests=str(config.manifests), state_dir=str(config.state_dir), listen=application.http.url
+        )
+        notifier.ready("watching " + str(config.manifests))
+        while not signals.wait(notifier.watchdog):
+            if application.loop.daemon.alive():
+                notifier.alive()
+        notifier.stopping()
+        log.info("stopping", message="sandboxes go on")
+        application.stop()
     return 0
-
-
-def _stop_or_leave(stopping: threading.Event) -> None:
-    """The first signal asks for an orderly end; the second does not wait for it."""
-    if stopping.is_set():
-        os._exit(130)
-    stopping.set()
 
 
 def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
