@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 
 from controller.config import socket_path
+from controller.runtime.directory import wire
 
 STARTING_SECONDS = 30.0
 WAITING_SECONDS = 30.0
+SUPERVISOR_SECONDS = 10.0
 _SERVING = re.compile(r'"listen": "http://(?P<address>[^"]*)"')
 
 
@@ -83,7 +86,9 @@ class RunningDaemon:
         finally:
             if self._process is not None and self._process.poll() is None:
                 self.stop()
+            left = end_supervisor(self.state_dir)
             shutil.rmtree(self.root, ignore_errors=True)
+        assert not left, f"left behind by the daemon: {left}"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -234,6 +239,19 @@ class RunningDaemon:
 
     def _tail(self) -> str:
         return self.logged()[-6000:]
+
+
+def end_supervisor(state_dir: Path) -> list[str]:
+    """End the supervisor of a state folder, where one runs; the commands of the processes that it still had."""
+    lock = state_dir / "run" / wire.LOCK
+    identity = lock.read_text() if lock.exists() else ""
+    if not wire.is_alive(identity):
+        return []
+    supervisor = psutil.Process(int(identity.split(":")[1]))
+    left = [str(child) for child in supervisor.children(recursive=True)]
+    supervisor.terminate()  # it takes its children along
+    _, alive = psutil.wait_procs([supervisor], SUPERVISOR_SECONDS)
+    return left + [str(process) for process in alive]
 
 
 def daemons(docker_host: str | None) -> Iterator[RunningDaemon]:
