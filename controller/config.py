@@ -42,7 +42,7 @@ class DaemonConfig:
     state_dir: Path = field(default_factory=default_state_dir)
     listen: str = "127.0.0.1:9464"
     tick: float = 2.0
-    workers: int = 4
+    workers: int = 8
     instance: str | None = None
     allow_paths: tuple[Path, ...] = ()
     secrets_dir: Path | None = None

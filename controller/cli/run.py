@@ -25,7 +25,7 @@ def _option(name: str, default: Any, text: str, **settings: Any) -> Callable[[Co
 @_option("--manifests", "manifests", "The folder to watch.", type=FOLDER)
 @_option("--tick", "2s", "How often to measure.", type=tick, metavar="DURATION")
 @_option("--listen", "127.0.0.1:9464", "Where metrics and the page are, read-only.", metavar="HOST:PORT")
-@_option("--workers", 4, "How many sandboxes to work on at once.", type=click.IntRange(1, 64), metavar="N")
+@_option("--workers", 8, "How many sandboxes to work on at once.", type=click.IntRange(1, 64), metavar="N")
 @_option("--trash-ttl", "24h", "How long a deleted workspace is kept.", type=duration, metavar="DURATION")
 @_option("--log-level", "info", "The least that is logged.", type=click.Choice(_LEVELS))
 @_option("--log-format", "auto", "auto: console on a terminal, else json.", type=click.Choice(_FORMATS))
