@@ -18,8 +18,8 @@ from controller.source.protocol import Admit
 from controller.source.strict_yaml import Place, YamlDocument, read_yaml
 
 DEFAULT_NAMESPACE: Final = "default"
-MAX_FAULTS: Final = 20
-"""Faults reported of one document; who has more will run it again anyway."""
+MAX_FAULTS: Final = 1000
+"""Faults reported of one document, so that a megabyte of nonsense cannot fill memory and logs; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def read_documents(source: ManifestText, rules: Rules) -> FileContent:
         if key is not None and key in documents:
             problems.append(_declared_twice(found, source.file, documents[key]))
         errors = [fault for fault in problems if not fault.warning]
-        faults.extend(problems[:MAX_FAULTS])
+        faults.extend(_bounded(problems))
         if not errors and key is not None:
             documents[key] = _document(key, body, found, source)
             places[key] = found.place(("metadata", "name"))
@@ -82,6 +82,17 @@ def read_documents(source: ManifestText, rules: Rules) -> FileContent:
     if parsed.broken is not None:
         faults.append(parsed.broken)
     return FileContent(documents, tuple(faults), refused, places)
+
+
+def _bounded(problems: list[Fault]) -> list[Fault]:
+    left_out = len(problems) - MAX_FAULTS
+    if left_out <= 0:
+        return problems
+    last = problems[MAX_FAULTS]
+    return [
+        *problems[:MAX_FAULTS],
+        Fault(last.file, last.line, last.column, f"and {left_out} more faults from here on"),
+    ]
 
 
 def _check(found: YamlDocument, source: ManifestText, rules: Rules) -> tuple[dict[str, Any], list[Fault]]:

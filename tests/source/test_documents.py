@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.model.manifest import FieldFault
-from controller.source.documents import FileContent, ManifestText, Rules, read_documents
+from controller.source.documents import MAX_FAULTS, FileContent, ManifestText, Rules, read_documents
 from controller.source.host_paths import HostPathRules
 from controller.source.kinds import default_kinds
 from controller.source.protocol import Admit
@@ -91,11 +91,18 @@ def test_a_decimal_memory_suffix_is_a_warning_only() -> None:
     assert [(fault.warning, fault.field) for fault in content.faults] == [(True, "spec.resources.limits.memory")]
 
 
-def test_faults_of_one_document_are_told_in_their_order_and_not_without_end() -> None:
-    unknown = ", ".join(f"x{number}: 1" for number in range(50))
-    content = read(manifest("a", f"{{{unknown}}}"))
-    assert len(content.faults) == 20
-    assert [fault.field for fault in content.faults[:2]] == ["spec.x0", "spec.x1"]
+def test_every_fault_of_a_document_is_told_in_its_order() -> None:
+    fields = ", ".join(f"wrong{number}: 1" for number in range(60))
+    lines = [fault.column for fault in read(manifest("web", f"{{{fields}}}")).faults]
+    assert len(lines) == 60
+    assert lines == sorted(lines)
+
+
+def test_a_document_of_nothing_but_faults_does_not_tell_them_without_end() -> None:
+    fields = ", ".join(f"wrong{number}: 1" for number in range(MAX_FAULTS + 5))
+    faults = read(manifest("web", f"{{{fields}}}")).faults
+    assert len(faults) == MAX_FAULTS + 1
+    assert faults[-1].message == "and 5 more faults from here on"
 
 
 def test_a_mount_is_made_absolute_and_real(tmp_path: Path) -> None:
