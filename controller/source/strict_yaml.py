@@ -91,6 +91,8 @@ def _events(text: str) -> Iterator[events.Event]:
         mark = exc.problem_mark or exc.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         problem = exc.problem or "it cannot be read"
+        if "nesting depth" in problem:  # libyaml looks up to a thousand brackets ahead before its first event
+            raise _too_deep(place) from exc
         raise _Broken(place, f"not valid YAML: {problem}", _syntax_hint(problem)) from exc
     except yaml.reader.ReaderError as exc:
         place = place_of_offset(text, exc.position)
@@ -194,7 +196,7 @@ class _Builder:
         if self._awaits_key():
             raise _Broken(place, "a key cannot be a list or a mapping", "write it as text")
         if len(self._stack) >= MAX_DEPTH:
-            raise _Broken(place, f"nested more than {MAX_DEPTH} levels deep", "a manifest needs fewer than 10")
+            raise _too_deep(place)
         node = Node(place, {} if isinstance(event, events.MappingStartEvent) else [])
         self._add(node, event.anchor, opened=True)
         self._stack.append(_Frame(node))
@@ -247,6 +249,10 @@ class _Builder:
 
     def _fault(self, place: Place, message: str, hint: str = "") -> None:
         self._faults.append(Fault(self._file, *place, message, hint=hint))
+
+
+def _too_deep(place: Place) -> _Broken:
+    return _Broken(place, f"nested more than {MAX_DEPTH} levels deep", "a manifest needs fewer than 10")
 
 
 def _place(event: events.Event) -> Place:

@@ -40,7 +40,7 @@ def bomb() -> str:
 BAD_TEXTS = {
     "broken": (b"kind: [\n", "2:1: not valid YAML"),
     "bomb": (bomb().encode(), "5:12: more than 10000 values in one document, aliases counted in full"),
-    "deep": (b"[" * 100_000, "1:65: nested more than 64 levels deep"),
+    "deep": (b"[" * 900, "1:65: nested more than 64 levels deep"),
     "latin": ("kind: S\n# é".encode("latin-1"), "2:3: is not UTF-8 (byte 0xe9) (save it as UTF-8)"),
     "utf16": ("kind: Sandbox\n".encode("utf-16"), "1:1: is not UTF-8 (byte 0xff) (save it as UTF-8)"),
     "nul": (b"kind: a\0b\n", "1:8: not valid YAML: control characters are not allowed"),
@@ -73,6 +73,15 @@ def test_a_bad_text_is_a_fault_in_its_place_and_keeps_the_sandbox(watched: Watch
     assert set(bad.documents) == {key("good"), key("web")}
     watched.write("web.yaml", manifest("web"))
     watched.until(lambda snapshot: not snapshot.faults and not snapshot.stale)
+
+
+def test_an_abyss_of_brackets_is_refused_where_its_reader_gives_up(watched: Watched) -> None:
+    """Whichever counts first: libyaml looks ahead, and newer ones have a limit of their own."""
+    (watched.root / "web.yaml").write_bytes(b"[" * 100_000)
+    bad = watched.until(lambda snapshot: key("web") in snapshot.stale)
+    place, _, rest = fault_of(bad, "web.yaml").partition(": ")
+    assert place in ("web.yaml:1:65", "web.yaml:1:1001")
+    assert rest == "nested more than 64 levels deep (a manifest needs fewer than 10)"
 
 
 def test_a_file_of_50_mb_is_refused_unread(watched: Watched) -> None:
