@@ -117,7 +117,7 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
         Seams(
             identity=identity,
             world=world,
-            source=make_source(config, last_known_good(world), clock, state_dir / "root.json"),
+            source=make_source(config, last_known_good(world), clock, state_dir / "source.json"),
             resolve=make_resolver(settings_of(config)),
             runtimes=runtimes,
             workspaces=workspaces,
@@ -189,15 +189,15 @@ def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
 
 
 def make_source(
-    config: DaemonConfig, baseline: Mapping[Key, Document], clock: Clock, identity_file: Path | None
+    config: DaemonConfig, baseline: Mapping[Key, Document], clock: Clock, memory_file: Path | None
 ) -> FolderSource:
-    """The watched folder; not yet watched. `identity_file` is where it remembers which folder it was."""
+    """The watched folder; not yet watched. `memory_file` is where it keeps what it remembers."""
     root = Path(os.path.abspath(config.manifests))  # noqa: PTH100 - a symlinked root is watched under its own name
     source_config = SourceConfig(
         root,
         config.allow_paths,
         engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)),
-        identity_file=identity_file,
+        memory_file=memory_file,
         forbidden=config.own_folders(),
     )
     return FolderSource(source_config, admit_with_defaults(config), baseline, clock)

@@ -12,14 +12,14 @@ from controller.source.host_paths import ENGINE_SOCKETS
 class SourceConfig:
     """The watched root, what may be mounted from outside it, and how often everything is looked at without an event.
 
-    `engine_sockets` are never mounted, nor is what lies in or above a `forbidden` folder. `identity_file` is where the
+    `engine_sockets` are never mounted, nor is what lies in or above a `forbidden` folder. `memory_file` is where the
     source remembers which folder the root was, so that one replaced while the daemon was down (a volume that was not
-    mounted) is noticed; None: not remembered.
+    mounted) is noticed, and the removals that are held back; None: not remembered.
     """
 
     root: Path
     allow_paths: tuple[Path, ...] = ()
     rescan_interval: float = 15.0
     engine_sockets: tuple[Path, ...] = ENGINE_SOCKETS
-    identity_file: Path | None = None
+    memory_file: Path | None = None
     forbidden: tuple[Path, ...] = ()

@@ -9,6 +9,7 @@ from controller.model.identity import Key
 from controller.model.manifest import Document, Fault, PruneBlock, Snapshot
 from controller.source.documents import FileContent
 from controller.source.listing import Stamp
+from controller.source.memory import HeldBack
 from controller.source.prune import PruneGuard, block_of
 
 
@@ -49,16 +50,31 @@ class View:
 
 
 class Ledger:
-    """Files, claims and owners. A key leaves the documents only through the prune guard."""
+    """Files, claims and owners. A key leaves the documents only through the prune guard.
 
-    def __init__(self, baseline: Mapping[Key, Document]) -> None:
+    `baseline` are the last good documents of an earlier run, `held_back` those of them that it held back.
+    """
+
+    def __init__(self, baseline: Mapping[Key, Document], held_back: HeldBack | None = None) -> None:
         self.files: dict[str, FileState] = {}
         self._documents: dict[Key, Document] = dict(baseline)
         self._owners: dict[Key, str] = {}
-        self._guard = PruneGuard()
+        self._guard = PruneGuard(held_back or HeldBack())
         for key, document in baseline.items():
+            if key in self._guard.held_back.keys:
+                continue  # its file is known to have lost it: only a file that is read claims it again
             self.files.setdefault(document.file, FileState()).claims[key] = document
             self._owners[key] = document.file
+
+    @property
+    def held_back(self) -> HeldBack:
+        """The removals that the guard holds back."""
+        return self._guard.held_back
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every file is known to be whole."""
+        return not any(state.waiting for state in self.files.values())
 
     def take(self, file: str, stamp: Stamp | None, content: FileContent, whole: bool) -> None:
         """A file was read. `whole`: it was closed, moved into place or stood still, so what is not in it is gone."""

@@ -9,6 +9,7 @@ from typing import Final
 from controller.model.errors import UsageError
 from controller.model.identity import Key
 from controller.model.manifest import PruneBlock
+from controller.source.memory import HeldBack
 
 SECOND_LOOK: Final = 0.1
 """Seconds between the two looks that a file has to be missing from."""
@@ -66,11 +67,19 @@ class Absence:
 
 
 class PruneGuard:
-    """Holds removals back when too much is lost at once, until they are confirmed or the documents come back."""
+    """Holds removals back when too much is lost at once, until they are confirmed or the documents come back.
 
-    def __init__(self) -> None:
-        self._blocked: frozenset[Key] = frozenset()
-        self._cause = ""
+    `held_back` is what an earlier run held back: a restart confirms nothing.
+    """
+
+    def __init__(self, held_back: HeldBack) -> None:
+        self._blocked = held_back.keys
+        self._cause = held_back.cause
+
+    @property
+    def held_back(self) -> HeldBack:
+        """What is held back now."""
+        return HeldBack(self._blocked, self._cause if self._blocked else "")
 
     def judge(self, lost: frozenset[Key], declared: int, replaced: bool) -> frozenset[Key]:
         """Which lost keys may go. `declared`: keys before the loss; `replaced`: the root is another folder.

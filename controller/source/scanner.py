@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
@@ -15,7 +14,8 @@ from controller.source.config import SourceConfig
 from controller.source.documents import Rules
 from controller.source.inbox import Batch
 from controller.source.ledger import Ledger, View
-from controller.source.listing import Found, Listing, RootIdentity, list_manifests
+from controller.source.listing import Found, Listing, list_manifests
+from controller.source.memory import Memory, MemoryFile
 from controller.source.prune import Absence, Stillness
 from controller.source.reader import Reader
 
@@ -33,10 +33,11 @@ class Scanner:
         self._root = config.root
         self._reader = Reader(rules, clock, config.root)
         self._clock = clock
-        self._ledger = Ledger(baseline)
+        self._memory = MemoryFile(config.memory_file)
+        self._known_root = self._memory.kept.root
+        self._ledger = Ledger(baseline, self._memory.kept.held_back)
         self._absence = Absence()
         self._stillness = Stillness()
-        self._identity = _RememberedIdentity(config.identity_file)
         self._first = True
         self._suspect = False
 
@@ -49,9 +50,10 @@ class Scanner:
         snapshot = self._ledger.settle(replace(view, faults=(*faults, *view.faults)))
         if listing.identity is not None:
             self._first = False
-            if not view.undecided:
-                self._identity.accept(listing.identity, keep=snapshot.prune is None)
+            if not view.undecided and self._is_settled():
+                self._known_root = listing.identity
                 self._suspect = False
+        self._remember(nothing_blocked=snapshot.prune is None)
         return snapshot
 
     def due(self) -> float | None:
@@ -62,6 +64,15 @@ class Scanner:
     def release(self, block: PruneBlock) -> None:
         """Let go of a confirmed block; the next look shows it."""
         self._ledger.release(block)
+
+    def _is_settled(self) -> bool:
+        """Whether all that the folder declares is known: what a file is still to lose belongs to the same judgement."""
+        return self._stillness.due() is None and self._ledger.is_settled
+
+    def _remember(self, nothing_blocked: bool) -> None:
+        """A root is remembered over restarts only once nothing that is blocked stands against it."""
+        root = self._known_root if nothing_blocked else self._memory.kept.root
+        self._memory.keep(Memory(root, self._ledger.held_back))
 
     def _without_root(self, error: str) -> View:
         self._absence.observe((), 0.0)
@@ -81,7 +92,7 @@ class Scanner:
         for file in gone:
             self._ledger.drop(file)
         faults = tuple(fault for _, fault in sorted(listing.unreadable.items()))
-        replaced = self._suspect or not self._identity.accepts(listing.identity)
+        replaced = self._suspect or self._known_root not in (None, listing.identity)
         pending = self._absence.pending
         return View(pending, undecided=bool(pending) and not gone, faults=faults, replaced=replaced)
 
@@ -94,7 +105,8 @@ class Scanner:
             return
         elif self._first:
             self._read(file, found, whole=False)
-            if self._ledger.files[file].waiting:
+            state = self._ledger.files.get(file)  # none: it went between the listing and now
+            if state is not None and state.waiting:
                 self._stillness.stands_still(file, found.stamp, now)
         elif self._stillness.stands_still(file, found.stamp, now):
             self._read(file, found, whole=True)
@@ -105,35 +117,3 @@ class Scanner:
         read = self._reader.read(self._root / file, file, found)
         if read is not None:
             self._ledger.take(file, read.stamp, read.content, whole and read.whole)
-
-
-class _RememberedIdentity:
-    """Which folder the root was, over restarts where there is a file to keep it in."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-        self._known = self._kept = self._load()
-
-    def accepts(self, identity: RootIdentity | None) -> bool:
-        """Whether the folder is the one known, or the first."""
-        return self._known in (None, identity)
-
-    def accept(self, identity: RootIdentity, keep: bool) -> None:
-        """This is the folder from now on; over a restart only if kept, which nothing blocked must stand against."""
-        self._known = identity
-        if not keep or self._file is None or identity == self._kept:
-            return
-        try:
-            draft = self._file.with_name(f"{self._file.name}.new")
-            draft.write_text(f"{identity.device} {identity.inode}\n")
-            draft.replace(self._file)
-        except OSError as exc:
-            log.warning("root_identity_not_kept", file=str(self._file), error=exc.strerror)
-        self._kept = identity
-
-    def _load(self) -> RootIdentity | None:
-        try:
-            device, inode = self._file.read_text().split() if self._file is not None else ("", "")
-            return RootIdentity(int(device), int(inode))
-        except (OSError, ValueError):
-            return None

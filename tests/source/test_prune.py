@@ -8,6 +8,7 @@ import pytest
 
 from controller.model.errors import UsageError
 from controller.model.identity import Key
+from controller.source.memory import HeldBack
 from controller.source.prune import Absence, PruneGuard, Stillness, block_of, check_confirmation, hash_of
 from tests.source.helpers import key
 
@@ -75,7 +76,7 @@ def test_a_changed_file_stands_still_after_a_second_without_another_change() -> 
     ("lost", "declared", "held"), [(3, 3, 0), (1, 1, 0), (4, 8, 0), (4, 7, 4), (5, 200, 0), (101, 200, 101)]
 )
 def test_more_than_three_and_more_than_half_are_held_back(lost: int, declared: int, held: int) -> None:
-    guard = PruneGuard()
+    guard = PruneGuard(HeldBack())
     going = guard.judge(keys(lost), declared, replaced=False)
     block = guard.block()
     assert len(going) == lost - held
@@ -83,7 +84,7 @@ def test_more_than_three_and_more_than_half_are_held_back(lost: int, declared: i
 
 
 def test_a_replaced_root_holds_back_even_one() -> None:
-    guard = PruneGuard()
+    guard = PruneGuard(HeldBack())
     assert guard.judge(keys(1), 100, replaced=True) == frozenset()
     block = guard.block()
     assert block is not None
@@ -97,7 +98,7 @@ def test_the_hash_is_eight_hex_digits_over_the_sorted_keys() -> None:
 
 
 def test_a_block_shrinks_as_documents_come_back_and_lifts_by_itself() -> None:
-    guard = PruneGuard()
+    guard = PruneGuard(HeldBack())
     guard.judge(keys(5), 5, replaced=False)
     guard.judge(keys(2), 5, replaced=False)
     block = guard.block()
@@ -108,7 +109,7 @@ def test_a_block_shrinks_as_documents_come_back_and_lifts_by_itself() -> None:
 
 
 def test_an_ordinary_removal_goes_on_beside_a_block() -> None:
-    guard = PruneGuard()
+    guard = PruneGuard(HeldBack())
     guard.judge(keys(60), 100, replaced=False)
     assert guard.judge(keys(62), 100, replaced=False) == keys(2, first=60)
     block = guard.block()

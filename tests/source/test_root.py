@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from controller.model.clock import SystemClock
 from controller.model.errors import UsageError
-from controller.model.manifest import Snapshot
+from controller.model.identity import Key
+from controller.model.manifest import Document, Snapshot
 from controller.source.config import SourceConfig
 from controller.source.folder import FolderSource
 from tests.source.helpers import admit_all, key, manifest
@@ -126,7 +129,7 @@ def test_an_intact_root_that_loses_its_last_files_is_an_ordinary_removal(watched
 
 def test_a_root_replaced_while_the_daemon_was_down_is_noticed(tmp_path: Path) -> None:
     fill(tmp_path / "manifests", *NAMES)
-    config = SourceConfig(tmp_path / "manifests", identity_file=tmp_path / "root")
+    config = SourceConfig(tmp_path / "manifests", memory_file=tmp_path / "root")
     before = FolderSource(config, admit_all, {}, SystemClock()).scan_once().documents
     (tmp_path / "manifests").rename(tmp_path / "unmounted")
     (tmp_path / "manifests").mkdir()
@@ -141,6 +144,85 @@ def test_a_root_replaced_while_the_daemon_was_down_is_noticed(tmp_path: Path) ->
     fill(tmp_path / "manifests", *NAMES)
     source = FolderSource(config, admit_all, before, SystemClock())
     assert source.scan_once().prune is None
+
+
+def declares(root: Path, *names: str) -> None:
+    (root / "all.yaml").write_text("---\n".join(manifest(name) for name in names))
+
+
+def test_a_replaced_root_is_not_accepted_before_its_files_are_known_to_be_whole(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    declares(tmp_path / "manifests", *NAMES)
+    with watching(tmp_path / "manifests") as watched:
+        watched.until_names(*NAMES)
+        (tmp_path / "other").mkdir()
+        declares(tmp_path / "other", "z")
+        watched.root.rename(tmp_path / "away")
+        (tmp_path / "other").rename(watched.root)
+        lost = watched.until(blocked).prune
+        assert lost is not None
+        assert {one.name for one in lost.keys} == set(NAMES)
+        assert watched.stays(lambda snapshot: set(snapshot.documents) >= {key(name) for name in NAMES}, 1.5)
+
+
+@contextmanager
+def remembering(root: Path, baseline: Mapping[Key, Document]) -> Iterator[Watched]:
+    """A source that remembers, as a daemon's does."""
+    config = SourceConfig(root, memory_file=root.with_name("source.json"))
+    source = FolderSource(config, admit_all, baseline, SystemClock())
+    watched = Watched(source, root)
+    source.start(watched.take)
+    try:
+        yield watched
+    finally:
+        source.stop()
+
+
+def test_a_root_replaced_meanwhile_by_one_with_files_of_the_same_name_is_noticed(tmp_path: Path) -> None:
+    root = tmp_path / "manifests"
+    root.mkdir()
+    declares(root, *NAMES)
+    with remembering(root, {}) as watched:
+        before = watched.until_names(*NAMES).documents
+    root.rename(tmp_path / "away")
+    root.mkdir()
+    declares(root, "z")
+    for _ in range(2):
+        with remembering(root, before) as watched:
+            lost = watched.until(blocked).prune
+            assert lost is not None
+            assert {one.name for one in lost.keys} == set(NAMES)
+
+
+def test_a_restart_releases_no_removal_that_was_held_back(tmp_path: Path) -> None:
+    root, six, four = tmp_path / "manifests", [f"s{n}" for n in range(6)], [f"t{n}" for n in range(4)]
+    fill(root, *six, *four)
+    with remembering(root, {}) as watched:
+        watched.until_names(*six, *four)
+        for name in six:
+            (root / f"{name}.yaml").unlink()
+        watched.until(blocked)
+        fill(root, *(f"u{n}" for n in range(4)))  # six of fourteen are no longer more than half
+        before = watched.until(lambda snapshot: len(snapshot.documents) == 14).documents
+    with remembering(root, before) as watched:
+        held = watched.until(blocked).prune
+        assert held is not None
+        assert {one.name for one in held.keys} == set(six)
+        assert watched.stays(lambda snapshot: len(snapshot.documents) == 14, 0.5)
+        fill(root, "s0")
+        watched.until(lambda snapshot: snapshot.prune is not None and len(snapshot.prune.keys) == 5)
+        watched.source.confirm_prune(None)
+        after = watched.until_names("s0", *four, *(f"u{n}" for n in range(4))).documents
+    with remembering(root, after) as watched:
+        assert watched.until(unblocked).documents == after
+
+
+def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
+    fill(tmp_path / "manifests", *NAMES)
+    (tmp_path / "source.json").write_text("{")
+    with remembering(tmp_path / "manifests", {}) as watched:
+        watched.until_names(*NAMES)
+    assert json.loads((tmp_path / "source.json").read_text())["root"]["inode"] == (tmp_path / "manifests").stat().st_ino
 
 
 @pytest.fixture
