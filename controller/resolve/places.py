@@ -39,8 +39,10 @@ def _fault(target: str, working_dir: str) -> str:
         return "it would cover everything"
     if _below(target, _KERNEL):
         return "it is the kernel's"
-    covered = next((place for place in (WORKSPACE, working_dir) if _below(place, (target,))), None)
-    return f"it would cover {covered}" if covered else ""
+    if _below(WORKSPACE, (target,)):
+        return f"it would cover {WORKSPACE}"
+    # To work in the very folder that is put there is an ordinary wish; a folder below it would be gone.
+    return f"it would cover {working_dir}" if working_dir.startswith(f"{target}/") else ""
 
 
 def _below(path: str, folders: tuple[str, ...]) -> bool:

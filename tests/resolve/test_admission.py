@@ -155,6 +155,14 @@ def test_nothing_is_put_where_it_would_cover_what_has_to_stay_visible(target: st
     assert fault.path == ("spec", "filesystem", "mounts", 0, "target")
 
 
+def test_a_sandbox_may_work_in_what_is_put_there_but_not_in_a_folder_that_it_covers() -> None:
+    scratch = {"tmpfs": {"/tmp": "1Mi", "/data": "1Mi"}}
+    assert faults(workingDir="/data", filesystem=scratch) == []
+    assert faults(workingDir="/tmp", filesystem=scratch) == []
+    (fault,) = faults(workingDir="/data/project", filesystem=scratch)
+    assert "it would cover /data/project" in fault.message
+
+
 def test_two_things_in_one_place_are_refused() -> None:
     mounts = [{"source": "/allowed", "target": "/data"}, {"source": "/other", "target": "/data"}]
     (fault,) = faults(filesystem={"mounts": mounts})
