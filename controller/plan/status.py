@@ -141,9 +141,9 @@ def _limits_enforced(contract: Sequence[ContractRow]) -> Condition:
     if not weak:
         return Condition(ConditionType.LIMITS_ENFORCED, "True", "AllEnforced")
     message = ", ".join(f"{row.limit} is {row.state}" for row in weak)
-    unenforceable = any(row.state is Assurance.UNENFORCEABLE for row in weak)
-    reason = "SomeUnenforceable" if unenforceable else "SomeMeasured"
-    return Condition(ConditionType.LIMITS_ENFORCED, "False", reason, message)
+    if any(row.state is Assurance.UNENFORCEABLE for row in weak):
+        return Condition(ConditionType.LIMITS_ENFORCED, "False", "SomeUnenforceable", message)
+    return Condition(ConditionType.LIMITS_ENFORCED, "True", "SomeMeasured", message)
 
 
 def _truth(value: bool) -> ConditionStatus:

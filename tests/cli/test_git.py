@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +135,33 @@ def test_a_rewritten_branch_waits_for_a_person(place: Place) -> None:
     assert accepted.returncode == 0, accepted.stderr
     assert place.declared() == {"web", "other"}
     assert round_by_hand(place).returncode == 0
+
+
+@pytest.mark.root
+def test_root_accepts_a_rewritten_branch_as_the_user_whose_checkout_it_is(place: Place) -> None:
+    place.push(api=SECOND)
+    round_by_hand(place)
+    place.git("reset", "--quiet", "--hard", "HEAD~1")
+    place.push("--force", other=GOOD.replace("name: web", "name: other"))
+    round_by_hand(place)
+    with tempfile.TemporaryDirectory() as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        checkout = Path(open_to_all) / "checkout"
+        shutil.copytree(place.checkout, checkout)
+        subprocess.run(["chown", "-R", "61234:61234", str(checkout)], check=True)
+        accepted = place.run(f"CHECKOUT={checkout}\n{BLOCKS[3]}\n{BLOCKS[2]}")
+        assert accepted.returncode == 0, accepted.stderr
+        assert {file.stem for file in checkout.glob("*.yaml")} == {"web", "other"}
+        assert {file.stat().st_uid for file in checkout.rglob("*")} == {61234}
+
+
+def test_what_a_manifest_mounts_from_the_checkout_can_be_read_by_its_sandbox(place: Place) -> None:
+    unit = (ROOT / "deploy" / "systemd" / "sandkeeper-git.service").read_text()
+    umask = re.search(r"^UMask=(.*)$", unit, re.MULTILINE)
+    assert umask is not None
+    place.run(f"umask {umask[1]}\n{BLOCKS[0]}")
+    assert (place.checkout / "web.yaml").stat().st_mode & 0o777 == 0o644
+    assert place.checkout.stat().st_mode & 0o777 == 0o755
 
 
 def test_an_edited_checkout_is_not_overwritten(place: Place) -> None:

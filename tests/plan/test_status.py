@@ -125,7 +125,7 @@ def test_a_bad_edit_is_not_accepted_and_the_last_good_one_stays_in_force() -> No
     ("states", "expected"),
     [
         ((Assurance.ENFORCED, Assurance.ENFORCED), ("True", "AllEnforced", "")),
-        ((Assurance.ENFORCED, Assurance.MEASURED), ("False", "SomeMeasured", "pids is Measured")),
+        ((Assurance.ENFORCED, Assurance.MEASURED), ("True", "SomeMeasured", "pids is Measured")),
         (
             (Assurance.UNENFORCEABLE, Assurance.MEASURED),
             ("False", "SomeUnenforceable", "memory is Unenforceable, pids is Measured"),
