@@ -26,7 +26,6 @@ WINDOW_SECONDS: Final = 20.0  # the tick keeps 30 samples of each sandbox: by th
 ALL_READY: Final = 300.0
 IDLE: Final = "the daemon's memory, idle"
 FULL: Final = f"the daemon's memory at {SANDBOXES:,} sandboxes"
-SUPERVISOR: Final = f"its supervisor's memory at {SANDBOXES:,} sandboxes"
 AFTER: Final = "the daemon's memory after all were removed"
 READY: Final = f"{SANDBOXES:,} directory sandboxes, saved → all Ready"
 
@@ -47,8 +46,6 @@ def run(bench: Bench) -> Iterator[Figure]:
         daemon.until(lambda: _ready(daemon) == SANDBOXES, "all are Ready", ALL_READY)
         taken = time.perf_counter() - began
         yield Figure(FULL, "MB", _settled(daemon, process), None, imports, Bound(FULL_MB))
-        for child in process.children():
-            yield Figure(SUPERVISOR, "MB", child.memory_info().rss / 1e6)
         yield Figure(READY, "s", taken)
         bench.say("removing them")
         remove_all(daemon)
@@ -77,4 +74,4 @@ def _ready(daemon: RunningDaemon) -> int:
 
 
 ENGINE: Final = Benchmark("engine", (), run, engine=True)
-BENCHMARK = Benchmark("memory", (IDLE, FULL, SUPERVISOR, READY, AFTER), run, root=True)
+BENCHMARK = Benchmark("memory", (IDLE, FULL, READY, AFTER), run, root=True)
