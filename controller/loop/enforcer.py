@@ -11,8 +11,9 @@ from controller.model.identity import Key
 from controller.model.observed import Capabilities, Usage
 from controller.model.record import Intent
 from controller.model.spec import Action, Desired
-from controller.plan.enforcement import Rules, Violation, Window, assess, throttled_cpu
+from controller.plan.enforcement import Rules, Violation, assess, throttled_cpu
 from controller.plan.limits import applied_limits, lowered, throttled_to
+from controller.plan.window import Window
 from controller.report.protocol import Recorder
 
 from .evidence import Evidence
