@@ -66,7 +66,8 @@ class Enforcer:
         """Assess each measurement and act on what it shows."""
         self._holds.save_again()
         for one in measured:
-            assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one, capabilities))
+            window = self._evidence.window(one.instance).during(one.run)
+            assessment = assess(window, one.usage, self._rules(one, capabilities))
             if not self._evidence.remember(one.instance, one.run, assessment.window):
                 continue
             for violation in assessment.violations:

@@ -56,8 +56,9 @@ class Rules:
 
 
 def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
-    """One measurement against the rules."""
+    """One measurement against the rules. `window` is that during the run that was measured."""
     if window.last is not None and usage.cpu_seconds < window.last.cpu_seconds:
+        # Restarted from outside, which nobody has seen yet.
         window = window.of_a_new_run()
     window = window.under(rules.limits)
     rate = _cpu_rate(window.last, usage)

@@ -24,9 +24,10 @@ class Window:
 
     `active` are the marks of violations that last, as `disk/over` or `memory/warn`. `left_on_disk` are those of disk of
     an earlier run, until this one's is first measured. `oom_at` is when OOM kills were last found that had not been
-    before. `measured` is what evidence is made from.
+    before. `measured` is what evidence is made from. `run` is the run that was measured last, empty before any.
     """
 
+    run: str = ""
     last: Usage | None = None
     cpu_rate: float | None = None
     cpu_above_since: float | None = None
@@ -41,11 +42,17 @@ class Window:
         """The window of an instance that starts now, so that its first measurement already counts."""
         return cls(last=Usage(at=now, cpu_seconds=0.0, working_set=0, pids=0))
 
+    def during(self, run: str) -> Window:
+        """The window of a measurement of this run."""
+        if self.run == run:
+            return self
+        return replace(self.of_a_new_run() if self.run else self, run=run)
+
     def of_a_new_run(self) -> Window:
         """The window after a restart: what was violated is no longer, but for what was left on disk."""
         last = replace(self.last, cpu_seconds=0.0, oom_kills=0) if self.last else None
         left = self.left_on_disk | _marks_of(Resource.DISK, self.active)
-        return Window(last=last, left_on_disk=left, measured=self.measured)
+        return Window(run=self.run, last=last, left_on_disk=left, measured=self.measured)
 
     def under(self, limits: Limits) -> Window:
         """The window under these limits: a violation of another limit is none of theirs."""

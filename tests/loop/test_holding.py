@@ -107,6 +107,19 @@ def test_disk_over_its_limit_stops_the_sandbox_until_an_edit(harness: Harness) -
     assert harness.condition("web", ConditionType.READY)[0] == "True"
 
 
+def test_disk_over_its_limit_again_after_a_resume_stops_the_sandbox_again(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    measure(harness, disk=2 << 30)
+    harness.loop.control.resume(harness.key("web"))
+    harness.advance(2)
+    measure(harness, disk=1 << 30)
+    assert harness.docker.only().state is InstanceState.RUNNING
+    measure(harness, disk=50 << 30)
+    assert harness.docker.only().state is InstanceState.EXITED
+    assert harness.events("web").count("LimitExceeded") == 2
+
+
 def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harness: Harness) -> None:
     harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
     harness.advance(2)
@@ -120,6 +133,15 @@ def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harne
     assert [sample.value for sample in last.samples][-1] == 65 << 20
     assert harness.recorder.counts["violated memory kill"] == 1
     assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_one_that_fills_its_memory_as_soon_as_it_runs_again_is_killed_again(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    measure(harness, working_set=65 << 20, cpu_seconds=0.5)
+    harness.advance(2)
+    measure(harness, working_set=65 << 20, cpu_seconds=1.8)
+    assert harness.docker.calls.count("kill") == 2
 
 
 def test_a_limit_that_is_not_in_force_yet_is_not_held_against_a_sandbox(harness: Harness) -> None:

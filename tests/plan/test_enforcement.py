@@ -194,6 +194,23 @@ def test_what_was_left_on_disk_is_told_again_once_a_restart_found_less_than_the_
     assert violations(restarted(1100, 100, 900, 1100), by) == [once, ("disk", "warn", False), once]
 
 
+def test_another_run_is_judged_anew_though_it_has_used_more_cpu() -> None:
+    full = usage(0, cpu_seconds=0.5, oom_kills=1, working_set=513 * MI, pids=100, disk=1025 * MI)
+    first = assess(Window().during("a@1"), full, rules(disk=Action.KILL)).window
+    second = assess(first.during("a@2"), replace(full, at=AT + 2, cpu_seconds=1.8), rules(disk=Action.KILL))
+    assert [found.message for found in second.violations] == [
+        "memory: the kernel killed 1 process at the limit of 512Mi",
+        "pids: 100 of 100, over the limit",
+    ]
+    third = assess(second.window.during("a@2"), replace(full, at=AT + 4, cpu_seconds=2.0), rules(disk=Action.KILL))
+    assert third.violations == ()
+
+
+def test_the_first_run_of_an_instance_that_began_with_us_counts_from_its_start() -> None:
+    begun = assess(Window.from_start(AT - 1).during("a@1"), usage(oom_kills=1), rules())
+    assert only(begun).resource is Resource.MEMORY
+
+
 def test_disk_still_over_its_limit_when_a_stopped_one_runs_again_is_over_anew() -> None:
     assert violations(restarted(1100, None, 1100, 1200)) == [("disk", "stop", True), ("disk", "stop", True)]
     assert violations(restarted(1100, 1000, 50000)) == [("disk", "stop", True), ("disk", "stop", True)]
