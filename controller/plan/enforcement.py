@@ -132,7 +132,8 @@ def _with_cpu(window: Window, usage: Usage, rate: float | None, rules: Rules) ->
 
 
 def _since(since: float | None, now: float) -> float:
-    return now if since is None else since
+    # A clock that was set back begins the time anew.
+    return now if since is None else min(since, now)
 
 
 def _oom_kills(last: Usage | None, usage: Usage, rules: Rules) -> Iterator[Violation]:

@@ -141,6 +141,17 @@ def test_cpu_must_stay_high_for_the_whole_window() -> None:
     assert violations(dipping, by) == []
 
 
+def test_a_clock_that_was_set_back_begins_the_window_anew_and_no_more() -> None:
+    by = rules(cpu=CpuEnforcement(0.95, 10.0, Action.KILL))
+    before = [usage(at, cpu_seconds=float(at)) for at in range(0, 8, 2)]
+    set_back = [usage(at - 3600, cpu_seconds=float(at)) for at in range(8, 24, 2)]
+    assessed = after([*before, *set_back], by)
+    assert [each.window.last.at - AT + 3600 for each in assessed if each.violations and each.window.last] == [20.0]
+    throttled = rules(throttled_to=500, cpu=CpuEnforcement(0.95, 10.0, Action.THROTTLE))
+    calm = [*(usage(at) for at in range(0, 8, 2)), *(usage(at - 3600) for at in range(8, 24, 2))]
+    assert [each.release_throttle for each in after(calm, throttled)] == [False] * 10 + [True] * 2
+
+
 def test_cpu_without_a_limit_is_measured_by_one_core() -> None:
     by = rules(limits=Limits(), cpu=CpuEnforcement(0.95, 10.0, Action.THROTTLE))
     assessed = after([usage(at, cpu_seconds=at * 3.0) for at in range(0, 13, 2)], by)
