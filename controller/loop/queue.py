@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from controller.model.clock import Clock
@@ -41,6 +41,11 @@ class WorkQueue:
         """Have the key looked at as soon as a worker is free."""
         with self._changed:
             self._add(key)
+
+    def add_all(self, keys: Iterable[Key]) -> None:
+        """Have all of them looked at."""
+        for key in keys:
+            self.add(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key looked at in so many seconds, unless it is already due before."""

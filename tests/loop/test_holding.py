@@ -227,6 +227,25 @@ def test_a_ttl_ends_a_sandbox_and_keeps_its_workspace_unless_told_otherwise(harn
     assert harness.docker.calls == calls
 
 
+def test_a_ttl_that_passed_while_the_machine_slept_ends_a_sandbox_at_the_next_tick(harness: Harness) -> None:
+    harness.declare(document("web", ttl="1h"))
+    harness.advance(2)
+    harness.clock.jump(7200)
+    measure(harness)
+    assert harness.docker.instances == {}
+    assert harness.phase("web") == Phase.SUCCEEDED
+
+
+def test_a_clock_that_was_set_back_does_not_end_a_sandbox_before_its_time(harness: Harness) -> None:
+    harness.declare(document("web", ttl="1h"))
+    harness.advance(2)
+    harness.clock.jump(-7200)
+    harness.advance(3600)
+    assert len(harness.docker.instances) == 1
+    harness.advance(7200)
+    assert harness.docker.instances == {}
+
+
 def test_delete_refuses_a_declared_sandbox_and_a_hold_keeps_it_away_until_an_edit(harness: Harness) -> None:
     harness.declare(document("web"))
     harness.advance(2)
