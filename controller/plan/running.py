@@ -13,7 +13,7 @@ from controller.model.status import Phase
 from controller.plan.cast import UP
 from controller.plan.crashloop import is_waiting
 from controller.plan.exits import ENGINE_RESTARTED, KILL, READY_SECONDS, RESTART, carried_out, end_text, unfinished
-from controller.plan.limits import in_force, update_of
+from controller.plan.limits import in_force, updates_of
 from controller.plan.view import Notice, Plan, Verdict, View
 
 
@@ -87,11 +87,11 @@ def _plan_restart(view: View, desired: Desired, seen: Observed) -> Plan:
     else:
         cause = "it is to run"
     plan = _plan_start(view, desired, seen, cause)
-    update = update_of(view, desired, seen, view.capabilities[seen.runtime])
-    if update is None:
+    updates = updates_of(view, desired, seen, view.capabilities[seen.runtime])
+    if not updates:
         return plan
     after = in_force(view, plan.after or plan.record, desired)
-    return replace(plan, operations=(update, *plan.operations), after=after)
+    return replace(plan, operations=(*updates, *plan.operations), after=after)
 
 
 def _plan_live(view: View, desired: Desired, seen: Observed) -> Plan:
@@ -103,8 +103,8 @@ def _plan_live(view: View, desired: Desired, seen: Observed) -> Plan:
     verdict = Verdict(Phase.RUNNING, is_ready, "Running" if is_ready else "Starting")
     requeue_at = None if is_ready else ready
     settled = in_force(view, record, desired)
-    if update := update_of(view, desired, seen, view.capabilities[seen.runtime]):
-        return Plan(record, verdict, (update,), after=settled, requeue_at=requeue_at, notices=notices)
+    if updates := updates_of(view, desired, seen, view.capabilities[seen.runtime]):
+        return Plan(record, verdict, updates, after=settled, requeue_at=requeue_at, notices=notices)
     return Plan(settled, verdict, requeue_at=requeue_at, notices=notices)
 
 

@@ -202,6 +202,27 @@ def test_cpu_is_throttled_in_place_and_released_when_usage_falls(harness: Harnes
     assert harness.docker.calls.count("start") == 1
 
 
+def test_a_memory_limit_that_has_to_wait_holds_up_no_throttle_nor_its_end(harness: Harness) -> None:
+    cpu = {"above": "90%", "for": "6s", "action": "throttle"}
+    spec = {"image": "busybox:latest", "enforcement": {"cpu": cpu}}
+    harness.declare(document("web", **spec))
+    harness.advance(2)
+    harness.docker.memory_in_use = 256 << 20
+    harness.declare(document("web", **spec, resources={"limits": {"memory": "64Mi"}}))
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ResizePending")
+    for spent in range(2, 14, 2):
+        measure(harness, cpu_seconds=float(spent))
+    assert (harness.docker.only().limits.cpu, harness.docker.only().limits.memory) == (500, 512 << 20)
+    for calm in range(6):
+        measure(harness, cpu_seconds=12 + calm / 10)
+    assert harness.docker.only().limits.cpu == 1000
+    assert harness.recorder.counts.get("drifted cpu", 0) == 0
+    harness.docker.memory_in_use = 0
+    harness.advance(60)
+    assert harness.docker.only().limits.memory == 64 << 20
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+
+
 def test_pids_can_pause_and_resume_thaws(harness: Harness) -> None:
     harness.declare(document("web", enforcement={"pids": {"action": "pause"}}))
     harness.advance(2)
