@@ -202,6 +202,23 @@ def test_cpu_is_throttled_in_place_and_released_when_usage_falls(harness: Harnes
     assert harness.docker.calls.count("start") == 1
 
 
+def test_a_throttled_sandbox_can_be_restarted_and_stays_throttled(harness: Harness) -> None:
+    harness.declare(document("web", enforcement={"cpu": {"above": "90%", "for": "6s", "action": "throttle"}}))
+    harness.advance(2)
+    for spent in range(2, 14, 2):
+        measure(harness, cpu_seconds=float(spent))
+    assert harness.docker.only().limits.cpu == 500
+    harness.loop.control.restart(harness.key("web"), "by hand")
+    harness.settle()
+    harness.advance(2)
+    assert harness.docker.calls.count("start") == 2
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.docker.only().limits.cpu == 500
+    harness.loop.control.suspend(harness.key("web"), "by hand")
+    with pytest.raises(UsageError, match="held down"):
+        harness.loop.control.restart(harness.key("web"), "by hand")
+
+
 def test_a_memory_limit_that_has_to_wait_holds_up_no_throttle_nor_its_end(harness: Harness) -> None:
     cpu = {"above": "90%", "for": "6s", "action": "throttle"}
     spec = {"image": "busybox:latest", "enforcement": {"cpu": cpu}}
