@@ -100,7 +100,7 @@ class Control:
         self._entry(key)
         desired = self._world.declared().get(key)
         suspended = desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED
-        if suspended or self._world.holds(key):
+        if suspended or any(hold.type is not HoldType.THROTTLED for hold in self._world.holds(key)):
             raise UsageError(f"{key} is held down; `sandkeeper resume {key.name}` lets it run")
         with self._world.atomically():
             self._world.intend(key, Intent(RESTART, cause))

@@ -11,8 +11,9 @@ from controller.model.identity import Key
 from controller.model.observed import Capabilities, Usage
 from controller.model.record import Intent
 from controller.model.spec import Action, Desired
-from controller.plan.enforcement import Rules, Violation, Window, assess, throttled_cpu
+from controller.plan.enforcement import Rules, Violation, assess, throttled_cpu
 from controller.plan.limits import applied_limits, lowered, throttled_to
+from controller.plan.window import Window
 from controller.report.protocol import Recorder
 
 from .evidence import Evidence
@@ -65,7 +66,8 @@ class Enforcer:
         """Assess each measurement and act on what it shows."""
         self._holds.save_again()
         for one in measured:
-            assessment = assess(self._evidence.window(one.instance), one.usage, self._rules(one, capabilities))
+            window = self._evidence.window(one.instance).during(one.run)
+            assessment = assess(window, one.usage, self._rules(one, capabilities))
             if not self._evidence.remember(one.instance, one.run, assessment.window):
                 continue
             for violation in assessment.violations:

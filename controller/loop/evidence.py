@@ -14,9 +14,9 @@ from controller.model.errors import RuntimeFailure
 from controller.model.observed import Observed
 from controller.model.record import Sample
 from controller.model.spec import Resource, SecretRef
-from controller.plan.enforcement import Window
 from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Notice, Plan, View
+from controller.plan.window import Window
 from controller.runtime.protocol import Runtime
 
 from .journal import Journal

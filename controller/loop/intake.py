@@ -10,7 +10,7 @@ import structlog
 from controller.model.identity import Key
 from controller.model.manifest import Document, Snapshot
 from controller.model.spec import Desired
-from controller.plan.dependencies import dependents_of
+from controller.plan.dependencies import dependents_of, entangled
 
 from .world import World
 
@@ -50,9 +50,18 @@ class Intake:
             if wanted is not None:
                 desired[key] = wanted
         self._world.declare(snapshot, desired, retained=frozenset(documents) - frozenset(desired))
-        concerned = self._world.all_keys() if first else frozenset(_concerned(before, desired))
-        for key in concerned.union(_restaled(old, snapshot)):
+        if first:
+            concerned = self._world.all_keys()
+        else:
+            concerned = _concerned(before, desired) | _entangled(before, desired) | self._departing(before, desired)
+        for key in concerned.union(_restaled(old, snapshot), old.documents.keys() ^ snapshot.documents.keys()):
             self._wake(key)
+
+    def _departing(self, before: Mapping[Key, Desired], after: Mapping[Key, Desired]) -> frozenset[Key]:
+        """Those on their way out, where one that they may have waited for is declared again."""
+        if after.keys() <= before.keys():
+            return frozenset()
+        return self._world.all_keys() - after.keys()
 
     def _resolved(self, document: Document) -> Desired | None:
         """None where only the existence of a document is known, or where it was kept from another version."""
@@ -71,18 +80,26 @@ def _same(old: Document | None, new: Document) -> bool:
     return old is not None and (old.digest, old.file, old.line) == (new.digest, new.file, new.line)
 
 
-def _concerned(before: Mapping[Key, Desired], after: Mapping[Key, Desired]) -> Iterator[Key]:
+def _concerned(before: Mapping[Key, Desired], after: Mapping[Key, Desired]) -> frozenset[Key]:
     """The keys that came, went or changed, and those that depend on one that came or went."""
-    for key in before.keys() | after.keys():
-        if before.get(key) is after.get(key):
-            continue
-        yield key
-        if key not in before or key not in after or _dependencies_differ(before[key], after[key]):
-            yield from dependents_of(key, after)
+    concerned = _edited(before, after)
+    arrived_or_left = before.keys() ^ after.keys()
+    return concerned.union(*(dependents_of(key, after) for key in arrived_or_left))
 
 
-def _dependencies_differ(old: Desired, new: Desired) -> bool:
-    return old.spec.lifecycle.depends_on != new.spec.lifecycle.depends_on
+def _edited(before: Mapping[Key, Desired], after: Mapping[Key, Desired]) -> frozenset[Key]:
+    return frozenset(key for key in before.keys() | after.keys() if before.get(key) is not after.get(key))
+
+
+def _entangled(before: Mapping[Key, Desired], after: Mapping[Key, Desired]) -> frozenset[Key]:
+    """Those that are told of a cycle, or were, where there may be others now."""
+    if all(_needs(before.get(key)) == _needs(after.get(key)) for key in _edited(before, after)):
+        return frozenset()
+    return entangled(before) | entangled(after)
+
+
+def _needs(desired: Desired | None) -> tuple[Key, ...]:
+    return desired.spec.lifecycle.depends_on if desired else ()
 
 
 def _restaled(old: Snapshot, new: Snapshot) -> Iterator[Key]:

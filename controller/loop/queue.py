@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from controller.model.clock import Clock
@@ -17,6 +17,7 @@ from controller.model.identity import Key
 
 # A lock's wait overflows at threading.TIMEOUT_MAX, and a manifest may name a time beyond that.
 _LONGEST_WAIT: Final = 3600.0
+_SUPERSEDED_KEPT: Final = 64
 
 
 class WorkQueue:
@@ -42,6 +43,11 @@ class WorkQueue:
         with self._changed:
             self._add(key)
 
+    def add_all(self, keys: Iterable[Key]) -> None:
+        """Have all of them looked at."""
+        for key in keys:
+            self.add(key)
+
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key looked at in so many seconds, unless it is already due before."""
         with self._changed:
@@ -50,7 +56,13 @@ class WorkQueue:
                 return
             self._due[key] = due
             heapq.heappush(self._delayed, (due, key))
+            self._compact()
             self._changed.notify_all()
+
+    def discard(self, key: Key) -> None:
+        """Have the key looked at at no later time, unless it is added again."""
+        with self._changed:
+            self._due.pop(key, None)
 
     def get(self, lane: str | None = None, block: bool = True) -> Key | None:
         """The next key of a lane (None: of any), to be given back with `done`.
@@ -129,6 +141,12 @@ class WorkQueue:
             self._add(key)
             self._drop_superseded()
         return self._delayed[0][0] - now if self._delayed else None
+
+    def _compact(self) -> None:
+        """Entries that an earlier one has superseded lie behind it until they come due, which may be never."""
+        if len(self._delayed) > 2 * len(self._due) + _SUPERSEDED_KEPT:
+            self._delayed = [(due, key) for key, due in self._due.items()]
+            heapq.heapify(self._delayed)
 
     def _drop_superseded(self) -> None:
         while self._delayed and self._due.get(self._delayed[0][1]) != self._delayed[0][0]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from controller.model.errors import RuntimeFailure
+from controller.model.errors import RuntimeFailure, StateError
 from controller.model.identity import Key
 from controller.model.observed import Observed
 from controller.runtime.protocol import Runtime
@@ -39,11 +39,11 @@ class Resync:
             return
         try:
             listed = self._runtime.list()
-            self._runtime.collect_garbage(self._wanted)
         except RuntimeFailure as exc:
             log.warning("list_failed", runtime=self._runtime.name, error=str(exc))
             return
         self._compare(listed)
+        self._collect_garbage()
 
     def first_list(self) -> None:
         """The list at start: instances whose manifest and record are gone become known."""
@@ -69,6 +69,12 @@ class Resync:
         for key in seen.keys() | believed.keys():
             if seen.get(key, set()) != believed.get(key, set()):
                 self._wake(key)
+
+    def _collect_garbage(self) -> None:
+        try:
+            self._runtime.collect_garbage(self._wanted)
+        except (RuntimeFailure, StateError) as exc:
+            log.warning("garbage_left", runtime=self._runtime.name, error=str(exc))
 
     def _wanted(self, key: Key) -> bool:
         return key in self._world.declared() or self._world.entry(key) is not None

@@ -12,6 +12,7 @@ from controller.model.observed import Observed, Usage
 from controller.runtime.protocol import Runtime
 
 from .enforcer import Enforcer, Measured
+from .jumps import JumpWatch
 from .world import Entry, World
 
 log = structlog.get_logger(__name__)
@@ -26,14 +27,17 @@ class Tick:
         runtimes: Mapping[str, Runtime],
         enforcer: Enforcer,
         publish: Callable[[Mapping[Key, Usage]], None],
+        jumps: JumpWatch,
     ) -> None:
         self._world = world
         self._runtimes = runtimes
         self._enforcer = enforcer
         self._publish = publish
+        self._jumps = jumps
 
     def run(self) -> None:
         """Do one tick. A runtime that fails is logged and left out; the others go on."""
+        self._jumps.look()
         running = {key: entry for key, entry in self._world.entries().items() if entry.running}
         usages = self._measure(running)
         measured = list(self._matched(running, usages))

@@ -25,6 +25,7 @@ from .executor import Executor
 from .holding import Holds
 from .intake import Intake
 from .journal import Journal
+from .jumps import JumpWatch
 from .outlook import Outlook, lane_of
 from .pulse import Identity, Pulse
 from .queue import WorkQueue
@@ -106,7 +107,8 @@ def wire(seams: Seams) -> Loop:
     workers = Workers(queue, reconciler, backoff, seams.recorder, seams.clock)
     intake = Intake(seams.world, seams.resolve, queue.add)
     enforcer = Enforcer(Means(seams.world, evidence, journal, holds, seams.recorder, seams.clock, queue.add))
-    tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish)
+    jumps = JumpWatch(seams.clock, lambda: queue.add_all(seams.world.all_keys()))
+    tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish, jumps)
     ticker = Ticker("tick", seams.tick, tick.run, seams.clock, seams.recorder.ticked)
     pulse = Pulse(seams.identity, queue, backoff, lambda: workers.alive() and ticker.alive())
     daemon = Daemon(

@@ -71,9 +71,10 @@ class Workers:
         try:
             with structlog.contextvars.bound_contextvars(**names):
                 outcome = self._guarded(key)
+            # Still ours: who has it next may know better.
+            self._requeue(key, outcome)
         finally:
             self._queue.done(key)
-        self._requeue(key, outcome)
         self._recorder.reconciled(str(outcome.result), self._clock.monotonic() - began)
 
     def _guarded(self, key: Key) -> Outcome:
@@ -91,5 +92,7 @@ class Workers:
                 self._queue.add_after(key, self._backoff.next_delay(key))
             case _:
                 self._backoff.forget(key)
-                if outcome.requeue_after is not None:
+                if outcome.requeue_after is None:
+                    self._queue.discard(key)
+                else:
                     self._queue.add_after(key, outcome.requeue_after)

@@ -21,3 +21,9 @@ def restart_delay(streak: int) -> float:
 def next_streak(streak: int, ran_for: float) -> int:
     """The length of the streak after another end; a run of ten minutes begins a new one."""
     return 1 if ran_for >= STABLE_SECONDS else streak + 1
+
+
+def is_waiting(restart_after: float, now: float) -> bool:
+    """Whether a restart is to be waited for still: one further off than the longest wait is due, since the clock was
+    set back meanwhile."""
+    return now < restart_after <= now + _CAP_SECONDS

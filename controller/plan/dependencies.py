@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 
 from controller.model.identity import Key
 from controller.model.spec import Desired
@@ -39,6 +41,23 @@ def cycle_of(key: Key, declared: Mapping[Key, Desired]) -> str:
                 came_from[dependency] = at
                 found.append(dependency)
     return ""
+
+
+def entangled(declared: Mapping[Key, Desired]) -> frozenset[Key]:
+    """The sandboxes that no order lets start: those on a cycle, and those that wait for one of these."""
+    sorter = TopologicalSorter(
+        {
+            key: [dependency for dependency in wanted.spec.lifecycle.depends_on if dependency in declared]
+            for key, wanted in declared.items()
+        }
+    )
+    with suppress(CycleError):
+        sorter.prepare()
+    free: set[Key] = set()
+    while following := sorter.get_ready():
+        free.update(following)
+        sorter.done(*following)
+    return frozenset(declared.keys() - free)
 
 
 def _path(start: Key, end: Key, came_from: Mapping[Key, Key]) -> list[Key]:

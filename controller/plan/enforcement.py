@@ -6,22 +6,15 @@ A limit is exceeded when usage is over it (for memory also: when the kernel kill
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from struct import Struct
 from typing import Final
 
 from controller.model.observed import Usage
 from controller.model.quantity import format_cpu, format_duration, format_memory
 from controller.model.record import Sample
 from controller.model.spec import Action, Enforcement, Limits, Resource
-
-_KEPT_SAMPLES: Final = 30
-_MEASURED: Final = (Resource.MEMORY, Resource.PIDS, Resource.DISK, Resource.CPU)
-_NUMBERS: Final = Struct("<5d")
-"""A measurement: its time, then of each of _MEASURED its value, NaN for none. As objects a thousand sandboxes' would
-take 11 MB more."""
+from controller.plan.window import Window
 
 _CLEARED_BELOW: Final = 0.9
 _THROTTLE_TO: Final = 0.5
@@ -45,39 +38,6 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """What is remembered of one instance between two ticks. `cpu_rate` is in thousandths of a core.
-
-    `oom_at` is when OOM kills were last found that had not been before. `measured` is what evidence is made from.
-    """
-
-    last: Usage | None = None
-    cpu_rate: float | None = None
-    cpu_above_since: float | None = None
-    cpu_below_since: float | None = None
-    active: frozenset[str] = frozenset()
-    measured: tuple[tuple[bytes, Limits], ...] = ()
-    oom_at: float | None = None
-
-    @classmethod
-    def from_start(cls, now: float) -> Window:
-        """The window of an instance that starts now, so that its first measurement already counts."""
-        return cls(last=Usage(at=now, cpu_seconds=0.0, working_set=0, pids=0))
-
-    def evidence(self, resource: Resource) -> tuple[Sample, ...]:
-        """The samples kept of one resource, oldest first."""
-        if resource not in _MEASURED:
-            return ()
-        read = ((_NUMBERS.unpack(numbers), limits) for numbers, limits in self.measured)
-        position = 1 + _MEASURED.index(resource)
-        return tuple(
-            Sample(numbers[0], numbers[position], limits.of(resource))
-            for numbers, limits in read
-            if not math.isnan(numbers[position])
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Assessment:
     """The window after a measurement, the violations it found, and whether a throttle may end."""
 
@@ -96,17 +56,23 @@ class Rules:
 
 
 def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
-    """One measurement against the rules."""
+    """One measurement against the rules. `window` is that during the run that was measured."""
     if window.last is not None and usage.cpu_seconds < window.last.cpu_seconds:
-        window = _of_a_new_process(window)
+        # Restarted from outside, which nobody has seen yet.
+        window = window.of_a_new_run()
+    window = window.under(rules.limits)
     rate = _cpu_rate(window.last, usage)
     levels = _levels(usage, rules.limits)
-    seen = _with_measured(_with_cpu(window, usage, rate, rules), usage, rules)
+    seen = _with_cpu(window, usage, rate, rules).with_measured(usage, rules.limits)
     found = list(_oom_kills(window.last, usage, rules))
     if found:
         seen = replace(seen, oom_at=usage.at)
     active = set(window.active)
-    for resource, kind in _passed(seen, usage, rules, levels):
+    passed = list(_passed(seen, usage, rules, levels))
+    if window.left_on_disk and Resource.DISK in levels:
+        active |= _still_on_disk(window, rules, passed)
+        seen = replace(seen, left_on_disk=frozenset())
+    for resource, kind in passed:
         mark = f"{resource}/{kind}"
         if mark not in active and not any(each.resource is resource for each in found):
             # Only here is anything put into words: most measurements pass nothing, or nothing new.
@@ -124,11 +90,14 @@ def throttled_cpu(limit: int | None, rate: float) -> int:
     return max(_LEAST_CPU, int((limit if limit is not None else rate) * _THROTTLE_TO))
 
 
-def _of_a_new_process(window: Window) -> Window:
-    """The window after a restart: what was violated by the old process is no longer, but for what it left on disk."""
-    on_disk = frozenset(mark for mark in window.active if mark.startswith(f"{Resource.DISK}/"))
-    last = replace(window.last, cpu_seconds=0.0, oom_kills=0) if window.last else None
-    return Window(last=last, active=on_disk, measured=window.measured)
+def _still_on_disk(window: Window, rules: Rules, passed: list[tuple[Resource, str]]) -> frozenset[str]:
+    """Those of an earlier run's marks that hold in this one too. One that was stopped or paused for its disk runs only
+    because somebody let it go on: if it is over the limit, it is so anew."""
+    kinds = {kind for resource, kind in passed if resource is Resource.DISK}
+    held = {"warn"} if kinds else set()
+    if "over" in kinds and rules.enforcement.disk in (Action.WARN, Action.KILL):
+        held.add("over")
+    return window.left_on_disk & {f"{Resource.DISK}/{kind}" for kind in held}
 
 
 def _cpu_rate(last: Usage | None, usage: Usage) -> float | None:
@@ -163,14 +132,8 @@ def _with_cpu(window: Window, usage: Usage, rate: float | None, rules: Rules) ->
 
 
 def _since(since: float | None, now: float) -> float:
-    return now if since is None else since
-
-
-def _with_measured(window: Window, usage: Usage, rules: Rules) -> Window:
-    disk = math.nan if usage.disk is None else usage.disk
-    rate = math.nan if window.cpu_rate is None else window.cpu_rate
-    numbers = _NUMBERS.pack(usage.at, usage.working_set, usage.pids, disk, rate)
-    return replace(window, measured=(*window.measured, (numbers, rules.limits))[-_KEPT_SAMPLES:])
+    # A clock that was set back begins the time anew.
+    return now if since is None else min(since, now)
 
 
 def _oom_kills(last: Usage | None, usage: Usage, rules: Rules) -> Iterator[Violation]:

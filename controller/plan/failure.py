@@ -9,6 +9,7 @@ from controller.model.errors import (
     EngineTimeoutError,
     EngineUnavailableError,
     InstanceNotFoundError,
+    ResizePendingError,
     RuntimeFailure,
     SandkeeperError,
 )
@@ -18,6 +19,7 @@ from controller.model.record import Record
 from controller.model.spec import Desired
 from controller.plan.cast import cast_of
 from controller.plan.exits import REPLACE_FAILED, failed
+from controller.plan.limits import without_lowered
 from controller.plan.reach import within_reach
 from controller.plan.view import View
 
@@ -35,7 +37,10 @@ def after_failure(view: View, error: SandkeeperError) -> Record:
     desired = within_reach(view, view.desired)
     if record.failed_hash == desired.spec_hash:
         return record
-    predecessor = cast_of(view, desired).predecessor
+    cast = cast_of(view, desired)
+    predecessor = cast.predecessor
+    if isinstance(error, ResizePendingError) and cast.current and predecessor is None:
+        return without_lowered(view, desired, cast.current)
     if predecessor and (_is_final(error) or _is_late(view, desired, predecessor)):
         return failed(record, desired.spec_hash, REPLACE_FAILED, str(error))
     if isinstance(error, CannotRunError):

@@ -15,6 +15,7 @@ from controller.model.spec import Desired, Limits
 from controller.plan.view import View
 
 _UPDATED_IN_PLACE: Final = ("memory", "cpu", "pids")
+_REFUSABLE: Final = ("memory", "pids")
 
 
 def limits_in_force(view: View, desired: Desired, able: Capabilities) -> Limits:
@@ -49,25 +50,47 @@ def in_force(view: View, record: Record, desired: Desired) -> Record:
     return replace(record, applied=desired.spec.limits, throttled_to=throttled_to(view.holds))
 
 
-def update_of(view: View, desired: Desired, seen: Observed, able: Capabilities) -> Operation | None:
-    """The update in place that puts the wanted limits in force, or None where they are."""
+def updates_of(view: View, desired: Desired, seen: Observed, able: Capabilities) -> tuple[Operation, ...]:
+    """The updates in place that put the wanted limits in force, none where they are.
+
+    What may be refused below present usage comes last and alone, so that it holds up nothing else.
+    """
     wanted = _reachable(limits_in_force(view, desired, able), seen, able)
-    last = _last_in_force(view.record, seen, able)
     differing = [
         name
         for name in _UPDATED_IN_PLACE
         if name in able.updatable and getattr(wanted, name) not in (None, getattr(seen.limits, name))
     ]
-    if not differing:
-        return None
-    drifted = [name for name in differing if last is not None and getattr(last, name) == getattr(wanted, name)]
+    refusable = [name for name in differing if _is_lowered(name, wanted, seen)]
+    certain = [name for name in differing if name not in refusable]
+    first = replace(wanted, **{name: getattr(seen.limits, name) for name in refusable})
+    steps = ((certain, first), (refusable, wanted))
+    return tuple(_update(view, seen, able, names, limits) for names, limits in steps if names)
+
+
+def without_lowered(view: View, desired: Desired, seen: Observed) -> Record:
+    """The record once everything but what lies below present usage is in force."""
+    applied = view.record.applied or seen.limits
+    wanted = desired.spec.limits
+    kept = {name: getattr(applied, name) for name in _REFUSABLE if _is_lowered(name, wanted, seen)}
+    return replace(in_force(view, view.record, desired), applied=replace(wanted, **kept))
+
+
+def _is_lowered(name: str, wanted: Limits, seen: Observed) -> bool:
+    will, was = getattr(wanted, name), getattr(seen.limits, name)
+    return name in _REFUSABLE and will is not None and (was is None or will < was)
+
+
+def _update(view: View, seen: Observed, able: Capabilities, names: Sequence[str], limits: Limits) -> Operation:
+    last = _last_in_force(view.record, seen, able)
+    drifted = [name for name in names if last is not None and getattr(last, name) == getattr(limits, name)]
     return Operation(
         Verb.UPDATE,
         view.key,
         seen.runtime,
-        "; ".join(_cause(view, name, name in drifted, (seen.limits, wanted)) for name in differing),
+        "; ".join(_cause(view, name, name in drifted, (seen.limits, limits)) for name in names),
         target=seen.id,
-        limits=wanted,
+        limits=limits,
         drifted=tuple(drifted),
     )
 

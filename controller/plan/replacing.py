@@ -14,6 +14,7 @@ from controller.model.record import Record
 from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import UP, Cast
+from controller.plan.crashloop import is_waiting
 from controller.plan.creation import plan_creation, quieting, removals_of, replacement_of
 from controller.plan.exits import REPLACE_FAILED, forgiven, was_ready
 from controller.plan.running import crash_loop, keep_running
@@ -31,7 +32,7 @@ def plan_running(view: View, desired: Desired, cast: Cast) -> Plan:
         return waiting
     if cast.current is not None:
         return _plan_succession(view, desired, cast, cast.current)
-    if not cast.others and view.record.restart_after > view.now:
+    if not cast.others and is_waiting(view.record.restart_after, view.now):
         return crash_loop(view.record)
     return plan_creation(view, desired, cast)
 

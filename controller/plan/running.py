@@ -11,8 +11,9 @@ from controller.model.record import Intent, Record
 from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import UP
+from controller.plan.crashloop import is_waiting
 from controller.plan.exits import ENGINE_RESTARTED, KILL, READY_SECONDS, RESTART, carried_out, end_text, unfinished
-from controller.plan.limits import in_force, update_of
+from controller.plan.limits import in_force, updates_of
 from controller.plan.view import Notice, Plan, Verdict, View
 
 
@@ -32,9 +33,10 @@ def keep_running(view: View, desired: Desired, seen: Observed) -> Plan:
             return _plan_live(view, desired, seen)
 
 
-def ready_at(seen: Observed) -> float:
-    """When a running instance is Ready (epoch seconds)."""
-    if not seen.has_process or seen.started_at is None:
+def ready_at(seen: Observed, now: float) -> float:
+    """When a running instance is Ready (epoch seconds). One begun in the future has run since before the clock was set
+    back."""
+    if not seen.has_process or seen.started_at is None or seen.started_at > now + READY_SECONDS:
         return 0.0
     return seen.started_at + READY_SECONDS
 
@@ -73,7 +75,7 @@ def _plan_thaw(view: View, desired: Desired, seen: Observed) -> Plan:
 
 def _plan_restart(view: View, desired: Desired, seen: Observed) -> Plan:
     record = view.record
-    if record.restart_after > view.now:
+    if is_waiting(record.restart_after, view.now):
         return crash_loop(record)
     ended, policy = record.last_termination, desired.spec.lifecycle.restart_policy
     if why := _why_it_goes_on(record, seen):
@@ -85,23 +87,24 @@ def _plan_restart(view: View, desired: Desired, seen: Observed) -> Plan:
     else:
         cause = "it is to run"
     plan = _plan_start(view, desired, seen, cause)
-    update = update_of(view, desired, seen, view.capabilities[seen.runtime])
-    if update is None:
+    updates = updates_of(view, desired, seen, view.capabilities[seen.runtime])
+    if not updates:
         return plan
     after = in_force(view, plan.after or plan.record, desired)
-    return replace(plan, operations=(update, *plan.operations), after=after)
+    return replace(plan, operations=(*updates, *plan.operations), after=after)
 
 
 def _plan_live(view: View, desired: Desired, seen: Observed) -> Plan:
     going = replace(_going_on(view.record, seen), runtime=seen.runtime, instance_id=seen.id, ending=None, frozen=False)
-    is_ready = view.now >= ready_at(seen)
+    ready = ready_at(seen, view.now)
+    is_ready = view.now >= ready
     record = _ready(going, view.now) if is_ready else going
     notices = (Notice("Ready", "the sandbox is ready"),) if is_ready and not going.ready_once else ()
     verdict = Verdict(Phase.RUNNING, is_ready, "Running" if is_ready else "Starting")
-    requeue_at = None if is_ready else ready_at(seen)
+    requeue_at = None if is_ready else ready
     settled = in_force(view, record, desired)
-    if update := update_of(view, desired, seen, view.capabilities[seen.runtime]):
-        return Plan(record, verdict, (update,), after=settled, requeue_at=requeue_at, notices=notices)
+    if updates := updates_of(view, desired, seen, view.capabilities[seen.runtime]):
+        return Plan(record, verdict, updates, after=settled, requeue_at=requeue_at, notices=notices)
     return Plan(settled, verdict, requeue_at=requeue_at, notices=notices)
 
 

@@ -67,7 +67,7 @@ def _while_preparing(view: View, verdict: Verdict, acting: Observed) -> Verdict:
     """An old version is what it was while its replacement is prepared, however long that takes or fails."""
     if verdict.phase is not Phase.CREATING or acting.state is not InstanceState.RUNNING:
         return verdict
-    return replace(verdict, phase=Phase.RUNNING, ready=view.now >= ready_at(acting))
+    return replace(verdict, phase=Phase.RUNNING, ready=view.now >= ready_at(acting, view.now))
 
 
 def not_ready(status: SandboxStatus, reason: str, message: str, now: float) -> SandboxStatus:

@@ -216,6 +216,7 @@ def _loaded(harness: Harness) -> None:
             runtime.usages = dict.fromkeys(runtime.instances, usage)
         harness.loop.tick.run()
         harness.settle()
+    harness.advance(2)
 
 
 def _suspended(harness: Harness) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError, InstanceNotFoundError, RuntimeFailure
+from controller.model.errors import ConflictError, InstanceNotFoundError, ResizePendingError, SandkeeperError
 from controller.model.identity import Key, Owner, instance_name
 from controller.model.manifest import Snapshot
 from controller.model.observed import (
@@ -44,11 +44,12 @@ class MemoryRuntime:
     available: bool = True
     instances: dict[str, Observed] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
-    failures: dict[str, list[RuntimeFailure]] = field(default_factory=dict)
+    failures: dict[str, list[SandkeeperError]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     graces: list[float] = field(default_factory=list)
+    memory_in_use: int = 0
 
-    def fail(self, call: str, failure: RuntimeFailure, times: int = 1) -> None:
+    def fail(self, call: str, failure: SandkeeperError, times: int = 1) -> None:
         """Have the next so many calls of that name raise."""
         self.failures.setdefault(call, []).extend([failure] * times)
 
@@ -116,6 +117,8 @@ class MemoryRuntime:
 
     def update(self, target: str, limits: Limits) -> None:
         self._called("update")
+        if limits.memory is not None and limits.memory < self.memory_in_use:
+            raise ResizePendingError(f"{self.memory_in_use} bytes of memory are in use")
         self._set(
             target, limits=replace(self._get(target).limits, memory=limits.memory, cpu=limits.cpu, pids=limits.pids)
         )
@@ -141,6 +144,7 @@ class MemoryRuntime:
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
         """Nothing is shared."""
+        self._maybe_fail("collect_garbage")
 
     def close(self) -> None:
         """Nothing is open."""

@@ -107,6 +107,19 @@ def test_disk_over_its_limit_stops_the_sandbox_until_an_edit(harness: Harness) -
     assert harness.condition("web", ConditionType.READY)[0] == "True"
 
 
+def test_disk_over_its_limit_again_after_a_resume_stops_the_sandbox_again(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    measure(harness, disk=2 << 30)
+    harness.loop.control.resume(harness.key("web"))
+    harness.advance(2)
+    measure(harness, disk=1 << 30)
+    assert harness.docker.only().state is InstanceState.RUNNING
+    measure(harness, disk=50 << 30)
+    assert harness.docker.only().state is InstanceState.EXITED
+    assert harness.events("web").count("LimitExceeded") == 2
+
+
 def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harness: Harness) -> None:
     harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
     harness.advance(2)
@@ -120,6 +133,15 @@ def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harne
     assert [sample.value for sample in last.samples][-1] == 65 << 20
     assert harness.recorder.counts["violated memory kill"] == 1
     assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_one_that_fills_its_memory_as_soon_as_it_runs_again_is_killed_again(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    measure(harness, working_set=65 << 20, cpu_seconds=0.5)
+    harness.advance(2)
+    measure(harness, working_set=65 << 20, cpu_seconds=1.8)
+    assert harness.docker.calls.count("kill") == 2
 
 
 def test_a_limit_that_is_not_in_force_yet_is_not_held_against_a_sandbox(harness: Harness) -> None:
@@ -180,6 +202,44 @@ def test_cpu_is_throttled_in_place_and_released_when_usage_falls(harness: Harnes
     assert harness.docker.calls.count("start") == 1
 
 
+def test_a_throttled_sandbox_can_be_restarted_and_stays_throttled(harness: Harness) -> None:
+    harness.declare(document("web", enforcement={"cpu": {"above": "90%", "for": "6s", "action": "throttle"}}))
+    harness.advance(2)
+    for spent in range(2, 14, 2):
+        measure(harness, cpu_seconds=float(spent))
+    assert harness.docker.only().limits.cpu == 500
+    harness.loop.control.restart(harness.key("web"), "by hand")
+    harness.settle()
+    harness.advance(2)
+    assert harness.docker.calls.count("start") == 2
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.docker.only().limits.cpu == 500
+    harness.loop.control.suspend(harness.key("web"), "by hand")
+    with pytest.raises(UsageError, match="held down"):
+        harness.loop.control.restart(harness.key("web"), "by hand")
+
+
+def test_a_memory_limit_that_has_to_wait_holds_up_no_throttle_nor_its_end(harness: Harness) -> None:
+    cpu = {"above": "90%", "for": "6s", "action": "throttle"}
+    spec = {"image": "busybox:latest", "enforcement": {"cpu": cpu}}
+    harness.declare(document("web", **spec))
+    harness.advance(2)
+    harness.docker.memory_in_use = 256 << 20
+    harness.declare(document("web", **spec, resources={"limits": {"memory": "64Mi"}}))
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ResizePending")
+    for spent in range(2, 14, 2):
+        measure(harness, cpu_seconds=float(spent))
+    assert (harness.docker.only().limits.cpu, harness.docker.only().limits.memory) == (500, 512 << 20)
+    for calm in range(6):
+        measure(harness, cpu_seconds=12 + calm / 10)
+    assert harness.docker.only().limits.cpu == 1000
+    assert harness.recorder.counts.get("drifted cpu", 0) == 0
+    harness.docker.memory_in_use = 0
+    harness.advance(60)
+    assert harness.docker.only().limits.memory == 64 << 20
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+
+
 def test_pids_can_pause_and_resume_thaws(harness: Harness) -> None:
     harness.declare(document("web", enforcement={"pids": {"action": "pause"}}))
     harness.advance(2)
@@ -203,6 +263,25 @@ def test_a_ttl_ends_a_sandbox_and_keeps_its_workspace_unless_told_otherwise(harn
     calls = list(harness.docker.calls)
     harness.advance(600)
     assert harness.docker.calls == calls
+
+
+def test_a_ttl_that_passed_while_the_machine_slept_ends_a_sandbox_at_the_next_tick(harness: Harness) -> None:
+    harness.declare(document("web", ttl="1h"))
+    harness.advance(2)
+    harness.clock.jump(7200)
+    measure(harness)
+    assert harness.docker.instances == {}
+    assert harness.phase("web") == Phase.SUCCEEDED
+
+
+def test_a_clock_that_was_set_back_does_not_end_a_sandbox_before_its_time(harness: Harness) -> None:
+    harness.declare(document("web", ttl="1h"))
+    harness.advance(2)
+    harness.clock.jump(-7200)
+    harness.advance(3600)
+    assert len(harness.docker.instances) == 1
+    harness.advance(7200)
+    assert harness.docker.instances == {}
 
 
 def test_delete_refuses_a_declared_sandbox_and_a_hold_keeps_it_away_until_an_edit(harness: Harness) -> None:

@@ -50,6 +50,31 @@ def test_a_delayed_key_comes_when_it_is_due_and_the_earlier_time_wins() -> None:
     assert queue.get(block=False) is None
 
 
+def test_a_key_that_was_discarded_is_not_waited_for() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(clock)
+    queue.add_after(A, 10)
+    queue.add_after(B, 20)
+    queue.discard(A)
+    assert queue.next_due() == clock.monotonic() + 20
+    clock.advance(10)
+    assert queue.get(block=False) is None
+    queue.add_after(A, 5)
+    assert queue.next_due() == clock.monotonic() + 5
+
+
+def test_superseded_times_are_not_kept() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(clock)
+    queue.add_after(B, 1.0)
+    for seconds in range(10_000, 0, -1):
+        queue.add_after(A, 10.0 + seconds)
+    assert len(queue._delayed) < 100
+    clock.advance(1.0)
+    assert queue.get(block=False) == B
+    assert queue.next_due() == clock.monotonic() + 10.0
+
+
 def test_a_waiting_worker_is_woken_by_a_key_and_by_the_end() -> None:
     queue = WorkQueue(SystemClock())
     got: list[object] = []

@@ -228,6 +228,18 @@ def test_a_dependency_is_ready_before_its_dependent_starts_and_goes_after_it(har
     assert removed == ["app", "db"]
 
 
+def test_nobody_waits_for_the_end_of_a_sandbox_that_has_none_or_is_gone(harness: Harness) -> None:
+    harness.declare(document("web", shutdownTime="2099-01-01T00:00:00Z"))
+    harness.advance(2)
+    assert harness.loop.queue.next_due() is not None
+    harness.declare(document("web"))
+    harness.advance(2)
+    assert harness.loop.queue.next_due() is None
+    harness.declare(document("web", shutdownTime="2099-01-01T00:00:00Z"))
+    harness.declare()
+    assert harness.loop.queue.next_due() is None
+
+
 def test_a_cycle_of_dependencies_is_refused_and_spelt_out(harness: Harness) -> None:
     harness.declare(document("a", dependsOn=["b"]), document("b", dependsOn=["a"]))
     assert harness.condition("a", ConditionType.ACCEPTED) == ("False", "DependencyCycle")

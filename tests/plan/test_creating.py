@@ -65,6 +65,12 @@ def test_it_is_ready_after_a_second_and_says_so_once() -> None:
     assert older.record(ready_once=True).plan().notices == ()
 
 
+def test_one_that_has_run_since_before_the_clock_was_set_back_is_ready() -> None:
+    situation = given().desired(image="a")
+    assert situation.running(ran=-3600.0).text() == "= Running, ready: Running"
+    assert situation.running(ran=-0.5).plan().requeue_at == NOW + 1.5
+
+
 def test_a_directory_without_a_process_is_ready_at_once() -> None:
     idle = desired(isolation="directory")
     assert given().desired(isolation="directory").seen(instance(idle, ran=0.0)).text() == "= Running, ready: Running"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.model.identity import Key, sandbox_key
 from controller.model.spec import Desired
-from controller.plan.dependencies import cycle_of, dependents_of, waiting_for
+from controller.plan.dependencies import cycle_of, dependents_of, entangled, waiting_for
 from tests.plan.support import desired
 
 
@@ -37,6 +37,11 @@ def test_a_cycle_is_spelt_out_from_each_of_its_members() -> None:
 
 def test_the_shortest_cycle_is_told() -> None:
     assert cycle_of(key("a"), declared(a=["b", "c"], b=["c"], c=["a"])) == "default/a → default/c → default/a"
+
+
+def test_no_order_starts_a_cycle_or_what_waits_for_one() -> None:
+    sandboxes = declared(a=["b"], b=["a"], waits=["a"], itself=["itself"], free=["db", "gone"], db=[])
+    assert {each.name for each in entangled(sandboxes)} == {"a", "b", "waits", "itself"}
 
 
 def test_a_diamond_is_no_cycle() -> None:

@@ -98,6 +98,14 @@ def test_a_crash_loop_is_shown_and_ends_when_its_wait_is_over() -> None:
     )
 
 
+def test_a_clock_that_was_set_back_keeps_no_crash_loop_waiting_longer_than_the_longest_wait() -> None:
+    situation = given().desired(image="a").exited(1).record(handled_exit=f"docker-a@{NOW:.3f}", crash_streak=9)
+    assert situation.record(restart_after=NOW + 300).plan().verdict.reason == "CrashLoopBackOff"
+    assert situation.record(restart_after=NOW + 301).plan().verdict.reason == "Starting"
+    removed = given().desired(image="a").record(crash_streak=9, restart_after=NOW + 86400)
+    assert str(removed.plan().operations[-1].verb) == "start"
+
+
 def test_a_crash_loop_waits_though_its_container_was_removed() -> None:
     situation = given().desired(image="a").record(instance_id="docker-a", crash_streak=5, restart_after=NOW + 8)
     assert situation.plan().verdict.reason == "CrashLoopBackOff"

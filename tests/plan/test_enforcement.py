@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from controller.model.observed import Usage
 from controller.model.spec import Action, CpuEnforcement, Enforcement, Limits, Resource
-from controller.plan.enforcement import Assessment, Rules, Violation, Window, assess, throttled_cpu
+from controller.plan.enforcement import Assessment, Rules, Violation, assess, throttled_cpu
+from controller.plan.window import Window
 
 MI = 1 << 20
 AT = 1_800_000_000.0
@@ -139,6 +141,17 @@ def test_cpu_must_stay_high_for_the_whole_window() -> None:
     assert violations(dipping, by) == []
 
 
+def test_a_clock_that_was_set_back_begins_the_window_anew_and_no_more() -> None:
+    by = rules(cpu=CpuEnforcement(0.95, 10.0, Action.KILL))
+    before = [usage(at, cpu_seconds=float(at)) for at in range(0, 8, 2)]
+    set_back = [usage(at - 3600, cpu_seconds=float(at)) for at in range(8, 24, 2)]
+    assessed = after([*before, *set_back], by)
+    assert [each.window.last.at - AT + 3600 for each in assessed if each.violations and each.window.last] == [20.0]
+    throttled = rules(throttled_to=500, cpu=CpuEnforcement(0.95, 10.0, Action.THROTTLE))
+    calm = [*(usage(at) for at in range(0, 8, 2)), *(usage(at - 3600) for at in range(8, 24, 2))]
+    assert [each.release_throttle for each in after(calm, throttled)] == [False] * 10 + [True] * 2
+
+
 def test_cpu_without_a_limit_is_measured_by_one_core() -> None:
     by = rules(limits=Limits(), cpu=CpuEnforcement(0.95, 10.0, Action.THROTTLE))
     assessed = after([usage(at, cpu_seconds=at * 3.0) for at in range(0, 13, 2)], by)
@@ -168,13 +181,76 @@ def test_a_throttled_one_is_not_a_new_violation_until_the_throttle_is_over() -> 
     assert "cpu/over" not in assess(held, usage(4), rules()).window.active
 
 
+def restarted(*disks: int | None) -> list[Usage]:
+    """Measurements a second apart, the second of another process, with so many MiB on disk."""
+    sizes = [None if size is None else size * MI for size in disks]
+    return [usage(at, cpu_seconds=0.1 if at else 50.0, disk=size) for at, size in enumerate(sizes)]
+
+
 def test_a_restarted_process_is_judged_anew_but_for_what_is_on_disk() -> None:
     full = {"working_set": 513 * MI, "pids": 100, "disk": 1025 * MI}
     measured = [usage(0, cpu_seconds=50.0, oom_kills=2, **full), usage(1, cpu_seconds=0.1, oom_kills=0, **full)]
-    assert violations(measured) == [
-        *(("memory", "kill", True), ("pids", "warn", True), ("disk", "stop", True)),
+    assert violations(measured, rules(disk=Action.KILL)) == [
+        *(("memory", "kill", True), ("pids", "warn", True), ("disk", "kill", True)),
         *(("memory", "kill", True), ("pids", "warn", True)),
     ]
+
+
+@pytest.mark.parametrize("action", [Action.WARN, Action.KILL])
+def test_what_was_left_on_disk_is_told_again_once_a_restart_found_less_than_the_limit(action: Action) -> None:
+    by, once = rules(disk=action), ("disk", str(action), True)
+    assert violations(restarted(1100, 1100, 1200), by) == [once]
+    assert violations(restarted(1100, None, None, 1100, 1200), by) == [once]
+    assert violations(restarted(1100, None, 1000, 1100), by) == [once, once]
+    assert violations(restarted(1100, 100, 900, 1100), by) == [once, ("disk", "warn", False), once]
+
+
+def test_another_run_is_judged_anew_though_it_has_used_more_cpu() -> None:
+    full = usage(0, cpu_seconds=0.5, oom_kills=1, working_set=513 * MI, pids=100, disk=1025 * MI)
+    first = assess(Window().during("a@1"), full, rules(disk=Action.KILL)).window
+    second = assess(first.during("a@2"), replace(full, at=AT + 2, cpu_seconds=1.8), rules(disk=Action.KILL))
+    assert [found.message for found in second.violations] == [
+        "memory: the kernel killed 1 process at the limit of 512Mi",
+        "pids: 100 of 100, over the limit",
+    ]
+    third = assess(second.window.during("a@2"), replace(full, at=AT + 4, cpu_seconds=2.0), rules(disk=Action.KILL))
+    assert third.violations == ()
+
+
+def test_the_first_run_of_an_instance_that_began_with_us_counts_from_its_start() -> None:
+    begun = assess(Window.from_start(AT - 1).during("a@1"), usage(oom_kills=1), rules())
+    assert only(begun).resource is Resource.MEMORY
+
+
+def test_disk_still_over_its_limit_when_a_stopped_one_runs_again_is_over_anew() -> None:
+    assert violations(restarted(1100, None, 1100, 1200)) == [("disk", "stop", True), ("disk", "stop", True)]
+    assert violations(restarted(1100, 1000, 50000)) == [("disk", "stop", True), ("disk", "stop", True)]
+
+
+def test_a_warning_about_disk_is_not_given_again_for_a_restart() -> None:
+    assert violations(restarted(900, None, 900)) == [("disk", "warn", False)]
+
+
+@pytest.mark.parametrize(
+    ("resource", "raised"),
+    [("memory", {"memory": 600 * MI}), ("pids", {"pids": 110}), ("disk", {"disk": 1100 * MI})],
+)
+def test_another_limit_is_violated_anew(resource: str, raised: dict[str, int]) -> None:
+    over = after([usage(0, **OVER[resource])])[0]
+    by = rules(limits=replace(LIMITS, **raised))
+    far_over = assess(over.window, usage(1, working_set=10**12, pids=10**6, disk=10**12), by)
+    assert [str(found.resource) for found in far_over.violations if found.exceeded] == ["memory", "pids", "disk"]
+
+
+def test_another_cpu_limit_has_to_be_passed_for_the_whole_window() -> None:
+    by = rules(cpu=CpuEnforcement(0.95, 10.0, Action.KILL))
+    window = after([usage(at, cpu_seconds=at * 2.0) for at in range(0, 13, 2)], by)[-1].window
+    told: list[tuple[int, str]] = []
+    for at in range(14, 28, 2):
+        assessment = assess(window, usage(at, cpu_seconds=at * 2.0), replace(by, limits=replace(LIMITS, cpu=2000)))
+        window = assessment.window
+        told.extend((at, found.message) for found in assessment.violations)
+    assert told == [(24, "cpu: 2 of 2, above 95% for 10s")]
 
 
 def test_a_restart_forgets_how_long_cpu_was_high() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from controller.model.errors import ResizePendingError
 from controller.model.hold import HoldType
 from controller.model.observed import InstanceState
 from controller.model.spec import Limits
+from controller.plan.failure import after_failure
 from tests.plan.support import Given, desired, ended, given, instance, lines
 
 MI = 1 << 20
@@ -38,6 +42,28 @@ def test_a_lower_limit_is_put_in_force_in_place() -> None:
     assert edited.text() == lines(
         "update docker-a: spec.resources.limits.memory changed 512Mi → 64Mi", "= Running, ready: Running"
     )
+
+
+def test_a_limit_that_may_be_refused_is_lowered_last_and_alone() -> None:
+    situation = limited().running()
+    edited = situation.desired(image="a", resources={"limits": {"memory": "64Mi", "cpu": "500m", "pids": 256}})
+    assert edited.text() == lines(
+        "update docker-a: spec.resources.limits.cpu changed 1 → 500m; spec.resources.limits.pids changed 128 → 256",
+        "update docker-a: spec.resources.limits.memory changed 512Mi → 64Mi",
+        "= Running, ready: Running",
+    )
+    first, last = (operation.limits for operation in edited.plan().operations)
+    assert last is not None
+    assert first == replace(last, memory=512 * MI)
+
+
+def test_a_refused_limit_leaves_the_others_in_force() -> None:
+    situation = limited().running().held(HoldType.THROTTLED, "cpu: hot", 250)
+    edited = situation.desired(image="a", resources={"limits": {"memory": "64Mi", "cpu": "500m", "pids": 256}})
+    record = after_failure(edited.view(), ResizePendingError("in use"))
+    assert record.throttled_to == 250
+    assert record.applied is not None
+    assert (record.applied.memory, record.applied.cpu, record.applied.pids) == (512 * MI, 500, 256)
 
 
 def test_limits_count_as_in_force_only_after_the_update() -> None:

@@ -21,6 +21,10 @@ class FakeClock:
     def wait(self, event: threading.Event, timeout: float | None) -> bool:
         return event.is_set()
 
+    def jump(self, seconds: float) -> None:
+        """The wall's clock is set by so much, or the machine slept so long."""
+        self._now += seconds
+
     def advance(self, seconds: float) -> None:
         """Let so many seconds pass."""
         self._now += seconds
