@@ -14,7 +14,7 @@ from controller.cli.client import Daemon
 from controller.cli.options import FOLDER, json_option
 from controller.cli.output import show_json
 from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
-from controller.config import DaemonConfig, socket_path
+from controller.config import DaemonConfig
 from controller.model.errors import DaemonUnreachableError
 from controller.model.manifest import Fault
 from controller.source.protocol import Admit
@@ -86,10 +86,9 @@ def _admission(config: DaemonConfig) -> Admit:
 
 def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:
     """Operations and faults from the daemon; None where a folder was named or no daemon runs."""
-    source = click.get_current_context().get_parameter_source("manifests")
-    if source is ParameterSource.COMMANDLINE or not socket_path(config.state_dir).exists():
+    source, daemon = click.get_current_context().get_parameter_source("manifests"), Daemon(config.state_dir)
+    if not daemon.has_socket() or source is ParameterSource.COMMANDLINE:
         return None
-    daemon = Daemon(config.state_dir)
     try:
         operations, info = daemon.plan(), daemon.info()
     except DaemonUnreachableError:

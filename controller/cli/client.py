@@ -35,6 +35,13 @@ class Daemon:
         self.state_dir = state_dir
         self._timeout = timeout
 
+    def has_socket(self) -> bool:
+        """Whether a daemon listens there, or one that died did."""
+        try:
+            return socket_path(self.state_dir).exists()
+        except PermissionError as exc:
+            raise self._unreachable(exc) from exc
+
     def info(self) -> dict[str, Any]:
         """The daemon as a whole."""
         answer: dict[str, Any] = self._json("GET", "/api/v1/daemon")
