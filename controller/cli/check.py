@@ -17,6 +17,7 @@ from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
 from controller.config import DaemonConfig
 from controller.model.errors import DaemonUnreachableError
 from controller.model.manifest import Fault
+from controller.model.printable import printable
 from controller.source.protocol import Admit
 
 _CHANGES: Final = 2
@@ -65,7 +66,7 @@ def plan_command(config: DaemonConfig, output: str) -> int:
         show_json({"operations": list(operations), "faults": list(faults)})
     else:
         for fault in faults:
-            click.echo(f"error: {fault}", err=True)
+            click.echo(f"error: {printable(fault)}", err=True)
         for operation in operations:
             click.echo(_operation_line(operation))
         if not operations:
@@ -106,14 +107,15 @@ def _plan(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _operation_line(operation: str) -> str:
-    verb, space, rest = operation.partition(" ")
+    verb, space, rest = printable(operation).partition(" ")
     return click.style(verb, fg=_COLOURS.get(verb)) + space + rest
 
 
 def _fault_line(fault: Fault) -> str:
     level = click.style("warning", fg="yellow") if fault.warning else click.style("error", fg="red")
     what = f"{fault.field}: {fault.message}" if fault.field else fault.message
-    return f"{fault.file}:{fault.line}:{fault.column}: {level}: {what}" + (f" ({fault.hint})" if fault.hint else "")
+    told = printable(f"{what} ({fault.hint})" if fault.hint else what)
+    return f"{printable(fault.file)}:{fault.line}:{fault.column}: {level}: {told}"
 
 
 def _fault_document(fault: Fault) -> dict[str, Any]:

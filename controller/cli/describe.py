@@ -163,7 +163,7 @@ def _termination(last: Mapping[str, Any], now: float) -> list[str]:
         told = (f"{_amount(sample['value'])} {human.age(ago(sample['at'], now))} ago" for sample in samples[-5:])
         lines.append(f"samples: {', '.join(told)} (limit {_amount(samples[-1].get('limit'))})")
     if tail := str(last.get("logTail") or "").splitlines():
-        lines += ["output:", *(f"  {line}" for line in tail)]
+        lines += ["output:", *(f"  {line.expandtabs()}" for line in tail)]
     return lines
 
 

@@ -26,6 +26,7 @@ from controller.cli.output import show_json
 from controller.cli.table import show
 from controller.cli.watching import Lines
 from controller.model.conditions import ConditionType
+from controller.model.printable import printable
 from controller.model.quantity import format_duration
 
 Wish = Callable[[Item | None], bool]
@@ -90,7 +91,7 @@ def wait_command(daemon: Daemon, targets: list[Target], wanted: str, timeout: fl
             return None
     for target in missing:
         told = _present(found.get(target), target, list(found.values()))
-        click.echo(f"error: {target} is not {wanted} after {format_duration(timeout)}: {told}", err=True)
+        click.echo(f"error: {target} is not {wanted} after {format_duration(timeout)}: {printable(told)}", err=True)
     return 1
 
 

@@ -20,6 +20,7 @@ from controller.cli.options import complete_names, json_option, namespace_option
 from controller.cli.output import show_json, show_yaml
 from controller.cli.table import Table, on_terminal, show
 from controller.cli.watching import follow_json, follow_lines, follow_yaml, live_table
+from controller.model.printable import printable
 
 _DESCRIBED_EVENTS: Final = 20
 _SORTS: Final = {"cpu": "cpuMillis", "memory": "workingSet", "pids": "pids", "disk": "disk"}
@@ -103,7 +104,7 @@ def describe_command(daemon: Daemon, target: Target) -> None:
 def explain_command(daemon: Daemon, target: Target) -> None:
     """Say why a sandbox is as it is, and what comes next."""
     for sentence in sentences(find(daemon, target), daemon.plan(), time.time()):
-        click.echo(sentence)
+        click.echo(printable(sentence))
 
 
 @click.command()
@@ -186,4 +187,4 @@ def _print_section(section: Section) -> None:
         show(section.body, indent)
         return
     for line in section.body:
-        click.echo(" " * indent + line)
+        click.echo(" " * indent + printable(line))

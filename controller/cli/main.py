@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from controller.model.errors import SandkeeperError, UsageError
+from controller.model.printable import printable
 
 USAGE: Final = 64
 _INTERRUPTED: Final = 130
@@ -65,7 +66,7 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print it."""
-        click.echo(f"error: {self.message}", file=file, err=True)
+        click.echo(f"error: {printable(self.message)}", file=file, err=True)
 
 
 class Verbs(click.Group):
