@@ -59,9 +59,10 @@ def plan_command(config: DaemonConfig, output: str) -> int:
 
     Without PATH the running daemon is asked. With PATH, or where none runs, the folder is compared with the live
     sandboxes of the state folder. Exit 0 where nothing would change, 2 for changes, 1 where the plan is incomplete: a
-    manifest is at fault, or an engine is away.
+    manifest is at fault, removals are held back, or an engine is away.
     """
-    operations, faults = _ask(config) or _plan(config)
+    named = click.get_current_context().get_parameter_source("manifests") is ParameterSource.COMMANDLINE
+    operations, faults = _ask(config, named) or _plan(config, named)
     if output == "json":
         show_json({"operations": list(operations), "faults": list(faults)})
     else:
@@ -85,25 +86,24 @@ def _admission(config: DaemonConfig) -> Admit:
     return lambda body: admit(body, settings)
 
 
-def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:
+def _ask(config: DaemonConfig, named: bool) -> tuple[Sequence[str], Sequence[str]] | None:
     """Operations and faults from the daemon; None where a folder was named or no daemon runs."""
-    source, daemon = click.get_current_context().get_parameter_source("manifests"), Daemon(config.state_dir)
-    if not daemon.has_socket() or source is ParameterSource.COMMANDLINE:
+    daemon = Daemon(config.state_dir)
+    if not daemon.has_socket() or named:
         return None
     try:
-        operations, info = daemon.plan(), daemon.info()
+        return daemon.plan()
     except DaemonUnreachableError:
         return None
-    at_fault = info.get("manifestsRefused", 0) + info.get("manifestsStale", 0)
-    return operations, info.get("faults", []) if at_fault else []
 
 
-def _plan(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]]:
+def _plan(config: DaemonConfig, named: bool) -> tuple[Sequence[str], Sequence[str]]:
     from controller.preview import plan_once  # noqa: PLC0415 - asking a daemon needs no engine client
     from controller.report.logging import configure_logging  # noqa: PLC0415 - as above
 
     configure_logging(sys.stderr, "warning")
-    return plan_once(config)
+    preview = plan_once(config, draft=named)
+    return preview.operations, preview.faults
 
 
 def _operation_line(operation: str) -> str:

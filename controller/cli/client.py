@@ -85,10 +85,10 @@ class Daemon:
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/events", query=query)["items"]
         return found
 
-    def plan(self) -> list[str]:
-        """What would be done now, a line each."""
-        operations: list[str] = self._json("GET", "/api/v1/plan")["operations"]
-        return operations
+    def plan(self) -> tuple[list[str], list[str]]:
+        """What would be done now, and what stands in the way of more; a line each."""
+        answer = self._json("GET", "/api/v1/plan")
+        return answer["operations"], answer["faults"]
 
     def act(self, target: Target, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """suspend, resume, restart, reconcile, delete or restore one sandbox; the daemon's answer."""

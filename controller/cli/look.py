@@ -103,7 +103,8 @@ def describe_command(daemon: Daemon, target: Target) -> None:
 @pass_target
 def explain_command(daemon: Daemon, target: Target) -> None:
     """Say why a sandbox is as it is, and what comes next."""
-    for sentence in sentences(find(daemon, target), daemon.plan(), time.time()):
+    item, (operations, _) = find(daemon, target), daemon.plan()
+    for sentence in sentences(item, operations, time.time()):
         click.echo(printable(sentence))
 
 

@@ -17,7 +17,7 @@ from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
 from controller.plan.exits import RESTART
 from controller.plan.status import not_ready
-from controller.report.protocol import DaemonInfo, SandboxView, StateStore
+from controller.report.protocol import DaemonInfo, Preview, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
 from controller.source.protocol import ManifestSource
 
@@ -26,7 +26,7 @@ from .intake import Intake
 from .journal import Journal
 from .outlook import Outlook
 from .pulse import Pulse
-from .survey import planned_lines, view_of, views_of
+from .survey import preview_of, view_of, views_of
 from .world import Entry, World
 
 
@@ -77,8 +77,8 @@ class Control:
     def terminations(self, key: Key) -> Sequence[Termination]:
         return self._with.store.terminations(key)
 
-    def plan(self) -> Sequence[str]:
-        return planned_lines(self._world, self._with.outlook)
+    def plan(self) -> Preview:
+        return preview_of(self._world, self._with.outlook)
 
     # Acting
 

@@ -46,6 +46,17 @@ class DaemonInfo:
     manifests_refused: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be done now, and what stands in the way of more: refused manifests, removals held back; a line each.
+
+    Warnings stand in no way.
+    """
+
+    operations: Sequence[str]
+    faults: Sequence[str] = ()
+
+
 class StateStore(Protocol):
     """The rebuildable store. Raises StateError (its text says what to do); writes are durable on return."""
 
@@ -137,8 +148,8 @@ class ControlPlane(Protocol):
     def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
         """Events, oldest first."""
 
-    def plan(self) -> Sequence[str]:
-        """What would be done now, a line each, from the live runtimes; changes nothing."""
+    def plan(self) -> Preview:
+        """What would be done now, from the live runtimes; changes nothing."""
 
     def suspend(self, key: Key, cause: str) -> None:
         """Hold it Suspended."""

@@ -99,8 +99,8 @@ class ReadRoutes:
 
     async def plan(self, _: Request) -> Response:
         """What would be done now. It asks the live engine, so it takes the threads of those that act."""
-        lines = await self._lanes.acts.call(lambda: list(self._control.plan()))
-        return answer({"operations": lines})
+        preview = await self._lanes.acts.call(self._control.plan)
+        return answer({"operations": list(preview.operations), "faults": list(preview.faults)})
 
     async def _watch(self, namespace: str | None) -> Response:
         if not await self._lanes.streams.reserve():

@@ -38,7 +38,8 @@ def hostile(plane: Plane) -> Plane:
     plane.views = [replace(view, desired=desired)]
     plane.kept_events = [event(1, message=FORGERY)]
     plane.plan_lines = lambda: [f"create sandbox default/web: {FORGERY}"]
-    plane.set_info(faults=(FORGERY,), manifests_refused=1, prune_reason=FORGERY, prune_keys=("default/web",))
+    plane.plan_faults = (FORGERY,)
+    plane.set_info(faults=(FORGERY,), prune_reason=FORGERY, prune_keys=("default/web",))
     return plane
 
 

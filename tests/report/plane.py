@@ -12,7 +12,7 @@ from controller.model.identity import Key
 from controller.model.observed import Capabilities
 from controller.model.record import Termination
 from controller.model.status import EventRecord
-from controller.report.protocol import DaemonInfo, SandboxView
+from controller.report.protocol import DaemonInfo, Preview, SandboxView
 from controller.runtime.protocol import ExecRequest
 from tests.report.values import NOON
 
@@ -68,6 +68,7 @@ class FakePlane:
     stream: FakeStream = field(default_factory=FakeStream)
     failure: Exception | None = None
     plan_lines: Callable[[], Sequence[str]] = lambda: ["create sandbox default/web: it is declared"]
+    plan_faults: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
@@ -106,8 +107,8 @@ class FakePlane:
         found = [event for event in self.kept_events if key in (None, event.key) and event.id > after]
         return found[:limit] if after else found[-limit:]
 
-    def plan(self) -> Sequence[str]:
-        return self.plan_lines()
+    def plan(self) -> Preview:
+        return Preview(self.plan_lines(), self.plan_faults)
 
     def suspend(self, key: Key, cause: str) -> None:
         self._act("suspend", key)

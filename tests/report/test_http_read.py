@@ -98,7 +98,10 @@ def test_events_are_picked_by_sandbox_namespace_and_id(tcp: httpx.Client, plane:
 
 
 def test_a_plan_is_lines(tcp: httpx.Client) -> None:
-    assert tcp.get("/api/v1/plan").json() == {"operations": ["create sandbox default/web: it is declared"]}
+    assert tcp.get("/api/v1/plan").json() == {
+        "operations": ["create sandbox default/web: it is declared"],
+        "faults": [],
+    }
 
 
 def test_a_watcher_gets_the_list_at_once_and_after_each_change(tcp: httpx.Client, plane: FakePlane) -> None:
