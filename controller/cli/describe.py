@@ -108,7 +108,7 @@ def _usage(item: Item, now: float) -> Table:
     measured = ago(usage.get("at"), now)
     rows = []
     for resource, field in (("memory", "workingSet"), ("cpu", "cpuMillis"), ("pids", "pids"), ("disk", "disk")):
-        value, limit, show = usage.get(field), item.limit(resource), tell[resource]
+        value, limit, show = usage.get(field), item.limits.get(resource), tell[resource]
         age = measured if measured is None else measured + (ages.get(resource) or 0)
         p95 = mapping(last_hour, resource).get("p95")
         row = [resource, show(value), show(limit), human.percent(value, limit), show(p95)]
