@@ -91,7 +91,7 @@ def get_command(daemon: Daemon, choice: Choice, output: str, watch: bool) -> Non
 def describe_command(daemon: Daemon, target: Target) -> None:
     """Show all that is known of a sandbox."""
     item = find(daemon, target)
-    for index, section in enumerate(sections(item, daemon.events(target)[-_DESCRIBED_EVENTS:], time.time())):
+    for index, section in enumerate(sections(item, daemon.events(target, limit=_DESCRIBED_EVENTS), time.time())):
         if index:
             click.echo()
         _print_section(section)

@@ -71,8 +71,11 @@ class Control:
     def wait_for_change(self, version: int, timeout: float) -> int:
         return self._world.wait_for_change(version, timeout)
 
-    def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
-        return self._with.store.events(key, after, limit)
+    def events(self, key: Key | None, after: int, limit: int, namespace: str | None = None) -> Sequence[EventRecord]:
+        return self._with.store.events(key, after, limit, namespace)
+
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        return self._with.store.wait_for_event(after, timeout)
 
     def terminations(self, key: Key) -> Sequence[Termination]:
         return self._with.store.terminations(key)

@@ -103,9 +103,24 @@ class FakePlane:
             self._changed.wait_for(lambda: self._version > version, timeout)
             return self._version
 
-    def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
-        found = [event for event in self.kept_events if key in (None, event.key) and event.id > after]
+    def events(self, key: Key | None, after: int, limit: int, namespace: str | None = None) -> Sequence[EventRecord]:
+        of_all = [event for event in self.kept_events if namespace in (None, event.key.namespace)]
+        found = [event for event in of_all if key in (None, event.key) and event.id > after]
         return found[:limit] if after else found[-limit:]
+
+    def happen(self, event: EventRecord) -> None:
+        """Keep another event, and wake who waits for one; no sandbox changes."""
+        with self._changed:
+            self.kept_events.append(event)
+            self._changed.notify_all()
+
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest() > after, timeout)
+            return self._newest()
+
+    def _newest(self) -> int:
+        return max((event.id for event in self.kept_events), default=0)
 
     def plan(self) -> Preview:
         return Preview(self.plan_lines(), self.plan_faults)

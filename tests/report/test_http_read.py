@@ -13,10 +13,12 @@ import httpx
 import pytest
 
 from controller.model.identity import sandbox_key
-from controller.report import listing
+from controller.report import watching
 from controller.report.backend import Backend
+from controller.report.listing import SandboxFeed
 from controller.report.metrics import Metrics
 from controller.report.usage_history import UsageHistory
+from controller.report.watching import Watch
 from tests.report.conftest import Served
 from tests.report.plane import FakePlane
 from tests.report.values import NOON, WEB, event, termination, usage, view
@@ -113,11 +115,25 @@ def test_a_watcher_gets_the_list_at_once_and_after_each_change(tcp: httpx.Client
         assert (changed["version"], len(changed["items"])) == (2, 2)
 
 
+def test_a_watcher_of_events_gets_those_that_are_there_and_each_new_one(tcp: httpx.Client, plane: FakePlane) -> None:
+    def messages(line: str) -> list[str]:
+        return [each["message"] for each in json.loads(line)["items"]]
+
+    team_a = sandbox_key("team-a", "web")
+    plane.kept_events = [replace(event(1), id=1), replace(event(2, key=team_a), id=2)]
+    with tcp.stream("GET", "/api/v1/events", params={"watch": "true", "namespace": "default"}) as answer:
+        lines = answer.iter_lines()
+        assert messages(next(lines)) == ["message 1"]
+        plane.happen(replace(event(3, key=team_a), id=3))
+        plane.happen(replace(event(4), id=4))
+        assert messages(next(lines)) == ["message 4"]
+
+
 def test_a_watcher_hears_that_the_daemon_lives_where_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("KEEP_ALIVE_SECONDS", 0.03), ("_LOOK_SECONDS", 0.01), ("_QUIET_SECONDS", 0.001)):
-        monkeypatch.setattr(listing, name, seconds)
+        monkeypatch.setattr(watching, name, seconds)
     plane, history = FakePlane([view()]), UsageHistory()
-    watch = listing.Watch(Backend(plane, Metrics("0", (), history), history, output=False), namespace=None)
+    watch = Watch(SandboxFeed(Backend(plane, Metrics("0", (), history), history, output=False), namespace=None))
     lines = iter(watch)
     assert next(lines).startswith(b'{"version":1,')
     assert [next(lines), next(lines)] == [b"\n", b"\n"]
