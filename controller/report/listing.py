@@ -20,7 +20,7 @@ class SandboxFeed:
         """The list now, and the version that it has at least."""
         backend, version = self.backend, self.wait(0, 0.0)
         items = [
-            sandbox_document(view, backend.history.summary(view.key), backend.output)
+            sandbox_document(view, backend.history.summary(view.key), backend.private)
             for view in backend.control.sandboxes()
             if self.namespace in (None, view.key.namespace)
         ]

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from controller.model.identity import sandbox_key
-from controller.report.answers import answer, flag, key_of, of_sandbox, whole_number
+from controller.report.answers import answer, flag, key_of, of_sandbox, only_private, whole_number
 from controller.report.backend import Backend
 from controller.report.event_feed import EventFeed
 from controller.report.lanes import StreamResponse
@@ -47,7 +47,6 @@ class ReadRoutes:
             Route("/api/v1/daemon", self.daemon),
             Route("/api/v1/sandboxes", self.sandboxes),
             Route("/api/v1/events", self.events),
-            Route("/api/v1/plan", self.plan),
             Route(one, self.sandbox),
             Route(f"{one}/terminations", self.terminations),
         ]
@@ -70,7 +69,7 @@ class ReadRoutes:
         return answer(await self._lanes.reads.call(lambda: daemon_document(self._control.info())))
 
     async def sandboxes(self, request: Request) -> Response:
-        """All sandboxes of one namespace or of all; with `watch`, lines for as long as the client stays."""
+        """All sandboxes of one namespace or of all; with `watch`, lines of lists."""
         namespace = request.query_params.get("namespace")
         feed = SandboxFeed(self._backend, namespace)
         if flag(request, "watch"):
@@ -80,13 +79,13 @@ class ReadRoutes:
 
     async def sandbox(self, request: Request) -> Response:
         """One sandbox."""
-        key, history, output = key_of(request), self._backend.history, self._backend.output
+        key, history, output = key_of(request), self._backend.history, self._backend.private
         view = await self._lanes.reads.call(lambda: of_sandbox(self._control.sandbox, key))
         return answer(sandbox_document(view, history.summary(key), output))
 
     async def terminations(self, request: Request) -> Response:
         """The evidence kept of one sandbox, newest first; also of one that is gone."""
-        key, output = key_of(request), self._backend.output
+        key, output = key_of(request), self._backend.private
         found = await self._lanes.reads.call(lambda: of_sandbox(self._control.terminations, key))
         return answer({"items": [termination_document(termination, output) for termination in found]})
 
@@ -101,12 +100,10 @@ class ReadRoutes:
         content = await self._lanes.reads.call(lambda: feed.page(after))
         return Response(content, media_type="application/json")
 
-    async def plan(self, _: Request) -> Response:
-        """What would be done now. It asks the live engine, so it takes the threads of those that act."""
-        preview = await self._lanes.acts.call(self._control.plan)
-        return answer({"operations": list(preview.operations), "faults": list(preview.faults)})
-
     async def _watch(self, feed: Feed) -> Response:
+        """Lines for as long as the client stays, each of them worked out for it alone."""
+        if not self._backend.private:
+            return only_private()
         if not await self._lanes.streams.reserve():
             return self._lanes.streams.refusal()
         watch = Watch(feed)
