@@ -93,7 +93,7 @@ class Control:
         self._entry(key)
         ended = self._with.holds.end(key)
         if not ended:
-            self._refuse_resume(key)
+            self._refuse_suspended(key)
         for hold in ended:
             self._with.journal.event(key, "Released", f"{hold.type} was released by resume")
         self._with.pulse.wake(key)
@@ -101,10 +101,10 @@ class Control:
 
     def restart(self, key: Key, cause: str) -> None:
         self._entry(key)
-        desired = self._world.declared().get(key)
-        suspended = desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED
-        if suspended or self._world.holds(key):
-            raise UsageError(f"{key} is held down; `sandkeeper resume {key.name}` lets it run")
+        self._refuse_suspended(key)
+        for hold in self._world.holds(key):
+            if hold.type is not HoldType.THROTTLED:  # which slows it down and lets it run
+                raise UsageError(f"{key} is {hold.type}: {hold.cause}; `sandkeeper resume {_named(key)}` lets it run")
         with self._world.atomically():
             self._world.intend(key, Intent(RESTART, cause))
             # Who asks next must not be answered with the readiness of before.
@@ -164,7 +164,9 @@ class Control:
             return self._with.runtimes[seen.runtime].exec(seen.id, request)
         except ConflictError as exc:
             phase = self.sandbox(key).status.phase
-            raise ConflictError(f"{key} does not run now (phase {phase}); see `sandkeeper explain {key.name}`") from exc
+            raise ConflictError(
+                f"{key} does not run now (phase {phase}); see `sandkeeper explain {_named(key)}`"
+            ) from exc
 
     def logs(self, key: Key, tail: int | None, follow: bool) -> LogStream:
         seen = self._instance(key)
@@ -180,7 +182,9 @@ class Control:
         entry = self._entry(key)
         seen = entry.running or max(entry.observed, key=lambda each: each.created_at, default=None)
         if seen is None:
-            raise UsageError(f"{key} has no instance now ({_why_unready(entry)}); see `sandkeeper describe {key.name}`")
+            raise UsageError(
+                f"{key} has no instance now ({_why_unready(entry)}); see `sandkeeper describe {_named(key)}`"
+            )
         return seen
 
     def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
@@ -188,7 +192,7 @@ class Control:
         self._with.journal.event(key, "Held", f"{type_}: {cause}")
         self._with.pulse.wake(key)
 
-    def _refuse_resume(self, key: Key) -> None:
+    def _refuse_suspended(self, key: Key) -> None:
         desired = self._world.declared().get(key)
         if desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED:
             raise UsageError(f"{key} is Suspended by its manifest; set spec.operatingMode: Running in {desired.origin}")
@@ -212,6 +216,11 @@ class Control:
         self._world.put(key, Entry(record))
         self._with.journal.save(key, record, None)
         self._with.journal.event(key, "Restored", "its workspace is back and waits for a manifest")
+
+
+def _named(key: Key) -> str:
+    """As a command line names it, whatever its namespace."""
+    return f"{key.namespace}/{key.name}"
 
 
 def _why_unready(entry: Entry) -> str:
