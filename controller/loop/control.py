@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.model.clock import Clock
@@ -57,7 +57,8 @@ class Control:
     # Looking
 
     def info(self) -> DaemonInfo:
-        return self._with.pulse.info(self._world, self._with.outlook.capabilities(), self._with.journal.fault)
+        troubles = self._with.source.trouble(), self._with.journal.fault
+        return self._with.pulse.info(self._world, self._with.outlook.capabilities(), troubles)
 
     def sandboxes(self) -> Sequence[SandboxView]:
         return views_of(self._world)
@@ -81,7 +82,8 @@ class Control:
         return self._with.store.terminations(key)
 
     def plan(self) -> Preview:
-        return preview_of(self._world, self._with.outlook)
+        preview, trouble = preview_of(self._world, self._with.outlook), self._with.source.trouble()
+        return replace(preview, faults=(trouble, *preview.faults)) if trouble else preview
 
     # Acting
 

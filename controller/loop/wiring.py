@@ -108,7 +108,8 @@ def wire(seams: Seams) -> Loop:
     enforcer = Enforcer(Means(seams.world, evidence, journal, holds, seams.recorder, seams.clock, queue.add))
     tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish)
     ticker = Ticker("tick", seams.tick, tick.run, seams.clock, seams.recorder.ticked)
-    pulse = Pulse(seams.identity, queue, backoff, lambda: workers.alive() and ticker.alive())
+    vital = workers, ticker, seams.source
+    pulse = Pulse(seams.identity, queue, backoff, lambda: all(part.alive() for part in vital))
     daemon = Daemon(
         Machinery(
             world=seams.world,

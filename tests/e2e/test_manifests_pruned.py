@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.daemon import RunningDaemon
 from tests.e2e.directories import is_blocked, manifest
+from tests.support.hanging import hanging
 
 NAMES = ("one", "two", "three", "four", "five")
 
@@ -100,6 +101,19 @@ def mounted() -> Iterator[RunningDaemon]:
             yield daemon
     finally:
         subprocess.run(["umount", "--lazy", str(daemon.manifests)], check=False, capture_output=True)
+
+
+@pytest.mark.root
+def test_a_folder_that_does_not_answer_holds_up_neither_the_command_line_nor_the_end(
+    engineless: RunningDaemon,
+) -> None:
+    engineless.write("one.yaml", manifest("one"))
+    engineless.wait_ready("one")
+    with hanging(engineless.manifests):
+        assert "one" in engineless.cli("get").stdout
+        engineless.cli("suspend", "one")
+        engineless.wait_condition("one", "Suspended", "True")
+        assert engineless.stop() == 0
 
 
 @pytest.mark.root
