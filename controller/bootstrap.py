@@ -49,6 +49,7 @@ from controller.signals import StopSignals
 from controller.source.config import SourceConfig
 from controller.source.folder import FolderSource
 from controller.source.host_paths import ENGINE_SOCKETS
+from controller.source.memory import Memory
 
 log = structlog.get_logger(__name__)
 
@@ -189,15 +190,20 @@ def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
 
 
 def make_source(
-    config: DaemonConfig, baseline: Mapping[Key, Document], clock: Clock, memory_file: Path | None
+    config: DaemonConfig,
+    baseline: Mapping[Key, Document],
+    clock: Clock,
+    memory_file: Path | None = None,
+    remembered: Memory | None = None,
 ) -> FolderSource:
-    """The watched folder; not yet watched. `memory_file` is where it keeps what it remembers."""
+    """The watched folder; not yet watched. `memory_file` is where it keeps what it remembers; see SourceConfig."""
     root = Path(os.path.abspath(config.manifests))  # noqa: PTH100 - a symlinked root is watched under its own name
     source_config = SourceConfig(
         root,
         config.allow_paths,
         engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)),
         memory_file=memory_file,
+        remembered=remembered,
         forbidden=config.own_folders(),
     )
     return FolderSource(source_config, admit_with_defaults(config), baseline, clock)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,23 +16,25 @@ from controller.loop.daemon import last_known_good, recall
 from controller.loop.intake import Intake
 from controller.loop.lock import read_instance
 from controller.loop.outlook import Outlook
-from controller.loop.survey import planned_lines
+from controller.loop.survey import preview_of
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
 from controller.model.errors import StateError
 from controller.report.holds import JsonHoldStore
+from controller.report.protocol import Preview
 from controller.report.redaction import SecretRedactor
 from controller.report.store import SqliteStore
 from controller.runtime.disk import DiskWalker
+from controller.source.memory import MemoryFile
 
 _COPY_TRIES: Final = 20
 
 
-def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
-    """What a daemon with this configuration would do now: operations and faults, a line each. Changes nothing.
+def plan_once(config: DaemonConfig, draft: bool = False) -> Preview:
+    """What a daemon with this configuration would do now. Changes nothing.
 
-    Warnings are no faults. What a daemon remembers is read from a copy, so that it may run or not.
-    Raises SandkeeperError.
+    `draft`: the folder stands for the daemon's, and that it is another counts for nothing. What a daemon remembers is
+    read from a copy, so that it may run or not. Raises SandkeeperError.
     """
     with ExitStack() as cleanup:
         clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
@@ -41,15 +44,14 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
         runtimes = make_runtimes(config, instance, clock, disk, SecretRedactor())
         for runtime in runtimes.values():
             cleanup.callback(runtime.close)
-        snapshot = make_source(config, last_known_good(world), clock, None).scan_settled()
+        remembered = MemoryFile(config.state_dir / "source.json").kept
+        remembered = replace(remembered, root=None) if draft else remembered
+        snapshot = make_source(config, last_known_good(world), clock, remembered=remembered).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
         for runtime in runtimes.values():
             if runtime.capabilities().available:
                 world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
-        faults = [str(fault) for fault in snapshot.faults if not fault.warning]
-        if snapshot.prune is not None:
-            faults.append(f"{len(snapshot.prune.keys)} removals would be held back: {snapshot.prune.reason}")
-        return planned_lines(world, Outlook(instance, world, runtimes, clock, lambda: "")), faults
+        return preview_of(world, Outlook(instance, world, runtimes, clock, lambda: ""))
 
 
 def _recall_from_copy(state_dir: Path, world: World, clock: Clock) -> None:

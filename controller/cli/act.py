@@ -26,6 +26,7 @@ from controller.model.errors import (
     UsageError,
 )
 from controller.model.identity import API_VERSION, SANDBOX
+from controller.model.printable import printable
 
 
 @click.command()
@@ -122,7 +123,7 @@ def prune_command(daemon: Daemon, hash_: str | None, confirm: bool) -> int:
     if not info.get("pruneReason"):
         click.echo("no removals are held back")
         return 0
-    click.echo(f"held back: {info['pruneReason']}")
+    click.echo(f"held back: {printable(info['pruneReason'])}")
     for key in info.get("pruneKeys") or []:
         click.echo(f"  {key}")
     click.echo(f"release exactly these with: sandkeeper prune --confirm {info.get('pruneHash')}")
@@ -153,7 +154,7 @@ def _each(
         except DaemonUnreachableError:
             raise
         except SandkeeperError as exc:
-            click.echo(f"error: {_reason(daemon, target, exc)}", err=True)
+            click.echo(f"error: {printable(_reason(daemon, target, exc))}", err=True)
             worst = max(worst, 64 if isinstance(exc, UsageError) else 1)
             continue
         click.echo(f"{target}: {say(answer)}")

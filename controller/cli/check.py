@@ -14,9 +14,10 @@ from controller.cli.client import Daemon
 from controller.cli.options import FOLDER, json_option
 from controller.cli.output import show_json
 from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
-from controller.config import DaemonConfig, socket_path
+from controller.config import DaemonConfig
 from controller.model.errors import DaemonUnreachableError
 from controller.model.manifest import Fault
+from controller.model.printable import printable
 from controller.source.protocol import Admit
 
 _CHANGES: Final = 2
@@ -58,14 +59,15 @@ def plan_command(config: DaemonConfig, output: str) -> int:
 
     Without PATH the running daemon is asked. With PATH, or where none runs, the folder is compared with the live
     sandboxes of the state folder. Exit 0 where nothing would change, 2 for changes, 1 where the plan is incomplete: a
-    manifest is at fault, or an engine is away.
+    manifest is at fault, removals are held back, or an engine is away.
     """
-    operations, faults = _ask(config) or _plan(config)
+    named = click.get_current_context().get_parameter_source("manifests") is ParameterSource.COMMANDLINE
+    operations, faults = _ask(config, named) or _plan(config, named)
     if output == "json":
         show_json({"operations": list(operations), "faults": list(faults)})
     else:
         for fault in faults:
-            click.echo(f"error: {fault}", err=True)
+            click.echo(f"error: {printable(fault)}", err=True)
         for operation in operations:
             click.echo(_operation_line(operation))
         if not operations:
@@ -84,37 +86,36 @@ def _admission(config: DaemonConfig) -> Admit:
     return lambda body: admit(body, settings)
 
 
-def _ask(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]] | None:
+def _ask(config: DaemonConfig, named: bool) -> tuple[Sequence[str], Sequence[str]] | None:
     """Operations and faults from the daemon; None where a folder was named or no daemon runs."""
-    source = click.get_current_context().get_parameter_source("manifests")
-    if source is ParameterSource.COMMANDLINE or not socket_path(config.state_dir).exists():
-        return None
     daemon = Daemon(config.state_dir)
+    if not daemon.has_socket() or named:
+        return None
     try:
-        operations, info = daemon.plan(), daemon.info()
+        return daemon.plan()
     except DaemonUnreachableError:
         return None
-    at_fault = info.get("manifestsRefused", 0) + info.get("manifestsStale", 0)
-    return operations, info.get("faults", []) if at_fault else []
 
 
-def _plan(config: DaemonConfig) -> tuple[Sequence[str], Sequence[str]]:
+def _plan(config: DaemonConfig, named: bool) -> tuple[Sequence[str], Sequence[str]]:
     from controller.preview import plan_once  # noqa: PLC0415 - asking a daemon needs no engine client
     from controller.report.logging import configure_logging  # noqa: PLC0415 - as above
 
     configure_logging(sys.stderr, "warning")
-    return plan_once(config)
+    preview = plan_once(config, draft=named)
+    return preview.operations, preview.faults
 
 
 def _operation_line(operation: str) -> str:
-    verb, space, rest = operation.partition(" ")
+    verb, space, rest = printable(operation).partition(" ")
     return click.style(verb, fg=_COLOURS.get(verb)) + space + rest
 
 
 def _fault_line(fault: Fault) -> str:
     level = click.style("warning", fg="yellow") if fault.warning else click.style("error", fg="red")
     what = f"{fault.field}: {fault.message}" if fault.field else fault.message
-    return f"{fault.file}:{fault.line}:{fault.column}: {level}: {what}" + (f" ({fault.hint})" if fault.hint else "")
+    told = printable(f"{what} ({fault.hint})" if fault.hint else what)
+    return f"{printable(fault.file)}:{fault.line}:{fault.column}: {level}: {told}"
 
 
 def _fault_document(fault: Fault) -> dict[str, Any]:

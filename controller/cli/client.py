@@ -35,6 +35,13 @@ class Daemon:
         self.state_dir = state_dir
         self._timeout = timeout
 
+    def has_socket(self) -> bool:
+        """Whether a daemon listens there, or one that died did."""
+        try:
+            return socket_path(self.state_dir).exists()
+        except PermissionError as exc:
+            raise self._unreachable(exc) from exc
+
     def info(self) -> dict[str, Any]:
         """The daemon as a whole."""
         answer: dict[str, Any] = self._json("GET", "/api/v1/daemon")
@@ -59,7 +66,7 @@ class Daemon:
                 items = _items(json.loads(line)) if line else items
                 yield items
         if deadline is None or time.monotonic() < deadline:
-            raise DaemonUnreachableError(f"the daemon on {self.state_dir} ended; start it and ask again")
+            raise self._ended()
 
     def terminations(self, target: Target) -> list[dict[str, Any]]:
         """The evidence kept of one sandbox, newest first."""
@@ -67,21 +74,26 @@ class Daemon:
         return found
 
     def events(
-        self, target: Target | None = None, namespace: str | None = None, after: int = 0
+        self, target: Target | None = None, namespace: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Events with an id above `after`, oldest first: of one sandbox, one namespace, or all."""
-        query = {
-            "namespace": target.namespace if target else namespace,
-            "name": target.name if target else None,
-            "after": after,
-        }
+        """The newest events, oldest first: of one sandbox, one namespace, or all."""
+        query = _events_of(target, namespace) | {"limit": limit}
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/events", query=query)["items"]
         return found
 
-    def plan(self) -> list[str]:
-        """What would be done now, a line each."""
-        operations: list[str] = self._json("GET", "/api/v1/plan")["operations"]
-        return operations
+    def watch_events(
+        self, target: Target | None = None, namespace: str | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The newest events at once, then each new one as it comes; the daemon's end is a DaemonUnreachableError."""
+        query = _events_of(target, namespace) | {"watch": "true"}
+        with self._open("GET", "/api/v1/events", query=query) as answer:
+            yield from (json.loads(line)["items"] for line in answer.lines() if line)
+        raise self._ended()
+
+    def plan(self) -> tuple[list[str], list[str]]:
+        """What would be done now, and what stands in the way of more; a line each."""
+        answer = self._json("GET", "/api/v1/plan")
+        return answer["operations"], answer["faults"]
 
     def act(self, target: Target, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """suspend, resume, restart, reconcile, delete or restore one sandbox; the daemon's answer."""
@@ -139,6 +151,9 @@ class Daemon:
                 raise answer.refusal()
             yield answer
 
+    def _ended(self) -> DaemonUnreachableError:
+        return DaemonUnreachableError(f"the daemon on {self.state_dir} ended; start it and ask again")
+
     def _unreachable(self, exc: Exception) -> DaemonUnreachableError:
         where = socket_path(self.state_dir)
         if isinstance(exc, PermissionError):
@@ -160,6 +175,10 @@ class Daemon:
 def _path(target: Target, verb: str = "") -> str:
     path = f"/api/v1/sandboxes/{quote(target.namespace, safe='')}/{quote(target.name, safe='')}"
     return f"{path}/{verb}" if verb else path
+
+
+def _events_of(target: Target | None, namespace: str | None) -> dict[str, str | int | None]:
+    return {"namespace": target.namespace if target else namespace, "name": target.name if target else None}
 
 
 def _items(answer: Mapping[str, Any]) -> list[Item]:

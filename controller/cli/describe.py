@@ -108,7 +108,7 @@ def _usage(item: Item, now: float) -> Table:
     measured = ago(usage.get("at"), now)
     rows = []
     for resource, field in (("memory", "workingSet"), ("cpu", "cpuMillis"), ("pids", "pids"), ("disk", "disk")):
-        value, limit, show = usage.get(field), item.limit(resource), tell[resource]
+        value, limit, show = usage.get(field), item.limits.get(resource), tell[resource]
         age = measured if measured is None else measured + (ages.get(resource) or 0)
         p95 = mapping(last_hour, resource).get("p95")
         row = [resource, show(value), show(limit), human.percent(value, limit), show(p95)]
@@ -163,7 +163,7 @@ def _termination(last: Mapping[str, Any], now: float) -> list[str]:
         told = (f"{_amount(sample['value'])} {human.age(ago(sample['at'], now))} ago" for sample in samples[-5:])
         lines.append(f"samples: {', '.join(told)} (limit {_amount(samples[-1].get('limit'))})")
     if tail := str(last.get("logTail") or "").splitlines():
-        lines += ["output:", *(f"  {line}" for line in tail)]
+        lines += ["output:", *(f"  {line.expandtabs()}" for line in tail)]
     return lines
 
 

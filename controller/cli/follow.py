@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from controller.cli.output import show_json
 from controller.cli.table import show
 from controller.cli.watching import Lines
 from controller.model.conditions import ConditionType
+from controller.model.printable import printable
 from controller.model.quantity import format_duration
 
 Wish = Callable[[Item | None], bool]
@@ -48,16 +49,12 @@ def events_command(
         raise click.UsageError("-A goes with neither a NAME nor -n")
     target = parse_target(name, namespace) if name else None
     within = None if all_namespaces else namespace or "default"
-
-    def since(last: int) -> list[Event]:
-        return daemon.events(target, within, last)
-
     if watch:
-        _follow_events(daemon, since, output, named=target is None)
+        _follow_events(daemon.watch_events(target, within), output, named=target is None)
     elif output == "json":
-        show_json({"items": since(0)})
+        show_json({"items": daemon.events(target, within)})
     else:
-        show(event_table(since(0), time.time(), named=target is None))
+        show(event_table(daemon.events(target, within), time.time(), named=target is None))
 
 
 @click.command()
@@ -90,7 +87,7 @@ def wait_command(daemon: Daemon, targets: list[Target], wanted: str, timeout: fl
             return None
     for target in missing:
         told = _present(found.get(target), target, list(found.values()))
-        click.echo(f"error: {target} is not {wanted} after {format_duration(timeout)}: {told}", err=True)
+        click.echo(f"error: {target} is not {wanted} after {format_duration(timeout)}: {printable(told)}", err=True)
     return 1
 
 
@@ -119,11 +116,9 @@ def _present(item: Item | None, target: Target, known: Sequence[Item]) -> str:
     return f"it is {item.phase}, Ready is {ready.get('status', 'Unknown')} ({ready.get('reason', '-')}){message}"
 
 
-def _follow_events(daemon: Daemon, since: Callable[[int], list[Event]], output: str, named: bool) -> None:
-    last, lines = 0, Lines()
-    for _ in daemon.watch():
-        fresh = since(last)
-        last = max([last, *(event["id"] for event in fresh)])
+def _follow_events(feed: Iterable[list[Event]], output: str, named: bool) -> None:
+    lines = Lines()
+    for fresh in feed:
         if output == "text":
             lines.print(event_table(fresh, time.time(), named))
             continue

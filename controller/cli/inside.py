@@ -23,20 +23,18 @@ _LARGEST_STDIN: Final = 11 << 20
 @pass_daemon
 @pass_target
 @click.argument("command", metavar="-- CMD...", nargs=-1, required=True)
-@click.option("-i", "--stdin", is_flag=True, help="Feed it stdin, read to its end, also from a terminal.")
-@click.option("--no-stdin", is_flag=True, help="Feed it nothing, also where stdin is no terminal.")
+@click.option("-i", "--stdin", is_flag=True, help="Feed it stdin, read to its end first.  [default: nothing]")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="A variable of its environment; repeatable.")
 @click.option("-w", "--workdir", default="", metavar="DIR", help="Where it runs.  [default: the sandbox's own]")
 @click.option("--timeout", type=duration, metavar="DURATION", help="Kill it after this; the exit status is then 124.")
 def exec_command(daemon: Daemon, target: Target, command: Sequence[str], **options: Any) -> int:
     """Run a command in a sandbox and exit with its status.
 
-    What follows '--' is the command, its own options included. In a loop that reads stdin, give --no-stdin, as with
-    ssh -n.
+    What follows '--' is the command, its own options included.
     """
     request = {
         "command": list(command),
-        "stdin": base64.b64encode(_stdin(options["stdin"], options["no_stdin"])).decode(),
+        "stdin": base64.b64encode(_stdin() if options["stdin"] else b"").decode(),
         "timeout": options["timeout"],
         "env": dict(_assignment(text) for text in options["env"]),
         "workingDir": options["workdir"],
@@ -70,11 +68,7 @@ def _write(stream: BinaryIO, data: bytes) -> None:
     stream.flush()
 
 
-def _stdin(wanted: bool, unwanted: bool) -> bytes:
-    if wanted and unwanted:
-        raise click.UsageError("--stdin and --no-stdin exclude each other")
-    if unwanted or (not wanted and sys.stdin.isatty()):
-        return b""
+def _stdin() -> bytes:
     data = sys.stdin.buffer.read(_LARGEST_STDIN + 1)
     if len(data) > _LARGEST_STDIN:
         raise UsageError("stdin is larger than 11 MiB; put it into the workspace (see 'sandkeeper describe') instead")

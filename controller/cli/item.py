@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from controller.model.errors import QuantityError
-from controller.model.quantity import parse_cpu, parse_memory
-
 
 class Target(NamedTuple):
     """The sandbox that a command names."""
@@ -53,6 +50,11 @@ class Item:
         return mapping(self.status, "usage")
 
     @property
+    def limits(self) -> Mapping[str, Any]:
+        """The limits in force, in bytes, thousandths of a core or as a count; what is unlimited is absent."""
+        return mapping(self.status, "limits")
+
+    @property
     def phase(self) -> str:
         """Where it is in its life."""
         return str(self.status.get("phase", "Pending"))
@@ -76,16 +78,6 @@ class Item:
         """The condition of a type, whatever the case of its letters; empty where there is none."""
         held: list[Mapping[str, Any]] = self.status.get("conditions") or []
         return next((condition for condition in held if condition["type"].lower() == wanted.lower()), {})
-
-    def limit(self, resource: str) -> float | None:
-        """A limit in bytes, thousandths of a core or a count; None where there is none."""
-        value = mapping(mapping(self.spec, "resources"), "limits").get(resource)
-        if value is None:
-            return None
-        try:
-            return {"memory": parse_memory, "disk": parse_memory, "cpu": parse_cpu}.get(resource, float)(value)
-        except QuantityError:
-            return None
 
 
 def mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:

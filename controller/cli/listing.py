@@ -39,8 +39,8 @@ class Layout:
             "STATUS": item.phase,
             "ISOLATION": str(status.get("isolation") or item.spec.get("isolation") or human.NONE),
             "RESTARTS": str(status.get("restarts", 0)),
-            "MEMORY": _of(human.size(item.usage.get("workingSet")), human.size(item.limit("memory"))),
-            "CPU": _of(human.cpu(item.usage.get("cpuMillis")), human.cpu(item.limit("cpu"))),
+            "MEMORY": _of(human.size(item.usage.get("workingSet")), human.size(item.limits.get("memory"))),
+            "CPU": _of(human.cpu(item.usage.get("cpuMillis")), human.cpu(item.limits.get("cpu"))),
             "AGE": human.age(_since(item.created, now)),
             "PIDS": str(item.usage.get("pids", human.NONE)),
             "PID": str(status.get("pid", human.NONE)),
@@ -74,17 +74,17 @@ def _usage_row(item: Item, namespaces: bool, now: float) -> list[str]:
     memory, cpu, pids, disk = (usage.get(name) for name in ("workingSet", "cpuMillis", "pids", "disk"))
     measured = _since(epoch(usage.get("at")), now)
     # Without a limit, cpu is told as a share of one core.
-    cpu_limit = item.limit("cpu") or 1000
+    cpu_limit = item.limits.get("cpu") or 1000
     return [
         *(item.target if namespaces else item.target[1:]),
         human.cpu(cpu),
         human.percent(cpu, cpu_limit),
         human.size(memory),
-        human.percent(memory, item.limit("memory")),
+        human.percent(memory, item.limits.get("memory")),
         human.NONE if pids is None else str(pids),
-        human.percent(pids, item.limit("pids")),
+        human.percent(pids, item.limits.get("pids")),
         human.size(disk),
-        human.percent(disk, item.limit("disk")),
+        human.percent(disk, item.limits.get("disk")),
         human.NONE if measured is None else f"{human.age(measured)} ago",
     ]
 

@@ -20,6 +20,7 @@ from controller.cli.options import complete_names, json_option, namespace_option
 from controller.cli.output import show_json, show_yaml
 from controller.cli.table import Table, on_terminal, show
 from controller.cli.watching import follow_json, follow_lines, follow_yaml, live_table
+from controller.model.printable import printable
 
 _DESCRIBED_EVENTS: Final = 20
 _SORTS: Final = {"cpu": "cpuMillis", "memory": "workingSet", "pids": "pids", "disk": "disk"}
@@ -90,7 +91,7 @@ def get_command(daemon: Daemon, choice: Choice, output: str, watch: bool) -> Non
 def describe_command(daemon: Daemon, target: Target) -> None:
     """Show all that is known of a sandbox."""
     item = find(daemon, target)
-    for index, section in enumerate(sections(item, daemon.events(target)[-_DESCRIBED_EVENTS:], time.time())):
+    for index, section in enumerate(sections(item, daemon.events(target, limit=_DESCRIBED_EVENTS), time.time())):
         if index:
             click.echo()
         _print_section(section)
@@ -102,8 +103,9 @@ def describe_command(daemon: Daemon, target: Target) -> None:
 @pass_target
 def explain_command(daemon: Daemon, target: Target) -> None:
     """Say why a sandbox is as it is, and what comes next."""
-    for sentence in sentences(find(daemon, target), daemon.plan(), time.time()):
-        click.echo(sentence)
+    item, (operations, _) = find(daemon, target), daemon.plan()
+    for sentence in sentences(item, operations, time.time()):
+        click.echo(printable(sentence))
 
 
 @click.command()
@@ -186,4 +188,4 @@ def _print_section(section: Section) -> None:
         show(section.body, indent)
         return
     for line in section.body:
-        click.echo(" " * indent + line)
+        click.echo(" " * indent + printable(line))

@@ -6,11 +6,13 @@ import difflib
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
 from controller.model.errors import SandkeeperError, UsageError
+from controller.model.printable import printable
 
 USAGE: Final = 64
 _INTERRUPTED: Final = 130
@@ -64,7 +66,7 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print it."""
-        click.echo(f"error: {self.message}", file=file, err=True)
+        click.echo(f"error: {printable(self.message)}", file=file, err=True)
 
 
 class Verbs(click.Group):
@@ -156,7 +158,15 @@ def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - read from th
         click.echo(ctx.get_help())
 
 
+def _open_closed_streams() -> None:
+    """A standard stream that the caller closed (`<&-`) is None to Python, and its number would go to a socket."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the process's life
+
+
 def main() -> NoReturn:
     """Run the command line."""
+    _open_closed_streams()
     cli(prog_name="sandkeeper")
     raise AssertionError("click ends the process")

@@ -9,7 +9,6 @@ from controller import __version__
 from controller.cli.client import Daemon
 from controller.cli.options import json_option, pass_daemon
 from controller.cli.output import show_json
-from controller.config import socket_path
 from controller.model.errors import SandkeeperError, UsageError
 
 
@@ -56,9 +55,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
 
 
 def _running_version(daemon: Daemon) -> str | None:
-    if not socket_path(daemon.state_dir).exists():
-        return None
     try:
-        return str(daemon.info().get("version"))
+        return str(daemon.info().get("version")) if daemon.has_socket() else None
     except SandkeeperError:
         return None

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from controller.cli.item import Target
+from controller.model.printable import printable
 
 _FAULTS_SHOWN: Final = 5
 
@@ -15,14 +16,14 @@ _FAULTS_SHOWN: Final = 5
 def tell(info: Mapping[str, Any]) -> None:
     """Print the notices of a DaemonInfo document."""
     for notice in notices(info):
-        click.echo(f"{click.style('note:', fg='yellow')} {notice}", err=True)
+        click.echo(f"{click.style('note:', fg='yellow')} {printable(notice)}", err=True)
 
 
 def tell_of(target: Target, info: Mapping[str, Any]) -> None:
     """Print what a DaemonInfo document says of one sandbox: that its removal is held back."""
     if str(target) in (info.get("pruneKeys") or []):
         told = f"no file declares {target} any more, and its removal is held back: {info.get('pruneReason')}"
-        click.echo(f"{click.style('note:', fg='yellow')} {told}; see 'sandkeeper prune'", err=True)
+        click.echo(f"{click.style('note:', fg='yellow')} {printable(told)}; see 'sandkeeper prune'", err=True)
 
 
 def notices(info: Mapping[str, Any]) -> Iterator[str]:

@@ -22,10 +22,12 @@ Command = Callable[..., Any]
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+# Only its owner may list it: that is for the client to tell, and for the doctor.
+_STATE_FOLDER: Final = click.Path(file_okay=False, readable=False, path_type=Path)
 _LEAST_TICK, _LONGEST_TICK = 0.1, 3600.0
 state_dir_option = click.option(
     "--state-dir",
-    type=FOLDER,
+    type=_STATE_FOLDER,
     envvar="SANDKEEPER_STATE_DIR",
     default=default_state_dir,
     help="The daemon's state folder, also SANDKEEPER_STATE_DIR."

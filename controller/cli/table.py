@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from controller.model.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -40,10 +42,13 @@ _STYLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and rows of as many cells."""
+    """A header and rows of as many cells; what would move a terminal's cursor is escaped in them."""
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", [[printable(cell) for cell in row] for row in self.rows])
 
 
 def on_terminal() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.model.clock import Clock
@@ -17,7 +17,7 @@ from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
 from controller.plan.exits import RESTART
 from controller.plan.status import not_ready
-from controller.report.protocol import DaemonInfo, SandboxView, StateStore
+from controller.report.protocol import DaemonInfo, Preview, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
 from controller.source.protocol import ManifestSource
 
@@ -26,7 +26,7 @@ from .intake import Intake
 from .journal import Journal
 from .outlook import Outlook
 from .pulse import Pulse
-from .survey import planned_lines, view_of, views_of
+from .survey import preview_of, view_of, views_of
 from .world import Entry, World
 
 
@@ -57,7 +57,8 @@ class Control:
     # Looking
 
     def info(self) -> DaemonInfo:
-        return self._with.pulse.info(self._world, self._with.outlook.capabilities(), self._with.journal.fault)
+        troubles = self._with.source.trouble(), self._with.journal.fault
+        return self._with.pulse.info(self._world, self._with.outlook.capabilities(), troubles)
 
     def sandboxes(self) -> Sequence[SandboxView]:
         return views_of(self._world)
@@ -71,14 +72,18 @@ class Control:
     def wait_for_change(self, version: int, timeout: float) -> int:
         return self._world.wait_for_change(version, timeout)
 
-    def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
-        return self._with.store.events(key, after, limit)
+    def events(self, key: Key | None, after: int, limit: int, namespace: str | None = None) -> Sequence[EventRecord]:
+        return self._with.store.events(key, after, limit, namespace)
+
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        return self._with.store.wait_for_event(after, timeout)
 
     def terminations(self, key: Key) -> Sequence[Termination]:
         return self._with.store.terminations(key)
 
-    def plan(self) -> Sequence[str]:
-        return planned_lines(self._world, self._with.outlook)
+    def plan(self) -> Preview:
+        preview, trouble = preview_of(self._world, self._with.outlook), self._with.source.trouble()
+        return replace(preview, faults=(trouble, *preview.faults)) if trouble else preview
 
     # Acting
 
@@ -90,7 +95,7 @@ class Control:
         self._entry(key)
         ended = self._with.holds.end(key)
         if not ended:
-            self._refuse_resume(key)
+            self._refuse_suspended(key)
         for hold in ended:
             self._with.journal.event(key, "Released", f"{hold.type} was released by resume")
         self._with.pulse.wake(key)
@@ -98,10 +103,10 @@ class Control:
 
     def restart(self, key: Key, cause: str) -> None:
         self._entry(key)
-        desired = self._world.declared().get(key)
-        suspended = desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED
-        if suspended or any(hold.type is not HoldType.THROTTLED for hold in self._world.holds(key)):
-            raise UsageError(f"{key} is held down; `sandkeeper resume {key.name}` lets it run")
+        self._refuse_suspended(key)
+        for hold in self._world.holds(key):
+            if hold.type is not HoldType.THROTTLED:  # which slows it down and lets it run
+                raise UsageError(f"{key} is {hold.type}: {hold.cause}; `sandkeeper resume {_named(key)}` lets it run")
         with self._world.atomically():
             self._world.intend(key, Intent(RESTART, cause))
             # Who asks next must not be answered with the readiness of before.
@@ -161,7 +166,9 @@ class Control:
             return self._with.runtimes[seen.runtime].exec(seen.id, request)
         except ConflictError as exc:
             phase = self.sandbox(key).status.phase
-            raise ConflictError(f"{key} does not run now (phase {phase}); see `sandkeeper explain {key.name}`") from exc
+            raise ConflictError(
+                f"{key} does not run now (phase {phase}); see `sandkeeper explain {_named(key)}`"
+            ) from exc
 
     def logs(self, key: Key, tail: int | None, follow: bool) -> LogStream:
         seen = self._instance(key)
@@ -177,7 +184,9 @@ class Control:
         entry = self._entry(key)
         seen = entry.running or max(entry.observed, key=lambda each: each.created_at, default=None)
         if seen is None:
-            raise UsageError(f"{key} has no instance now ({_why_unready(entry)}); see `sandkeeper describe {key.name}`")
+            raise UsageError(
+                f"{key} has no instance now ({_why_unready(entry)}); see `sandkeeper describe {_named(key)}`"
+            )
         return seen
 
     def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
@@ -185,7 +194,7 @@ class Control:
         self._with.journal.event(key, "Held", f"{type_}: {cause}")
         self._with.pulse.wake(key)
 
-    def _refuse_resume(self, key: Key) -> None:
+    def _refuse_suspended(self, key: Key) -> None:
         desired = self._world.declared().get(key)
         if desired is not None and desired.spec.lifecycle.operating_mode is OperatingMode.SUSPENDED:
             raise UsageError(f"{key} is Suspended by its manifest; set spec.operatingMode: Running in {desired.origin}")
@@ -209,6 +218,11 @@ class Control:
         self._world.put(key, Entry(record))
         self._with.journal.save(key, record, None)
         self._with.journal.event(key, "Restored", "its workspace is back and waits for a manifest")
+
+
+def _named(key: Key) -> str:
+    """As a command line names it, whatever its namespace."""
+    return f"{key.namespace}/{key.name}"
 
 
 def _why_unready(entry: Entry) -> str:

@@ -87,7 +87,7 @@ class Daemon:
             runtime.close()
 
     def alive(self) -> bool:
-        """True while the workers and the tick live."""
+        """True while the workers, the tick and the source live."""
         return self._with.pulse.alive()
 
     def _every(self, name: str, work: Callable[[], None]) -> Ticker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.model.identity import Key
@@ -43,14 +43,13 @@ class Pulse:
         self._queue.add(key)
 
     def alive(self) -> bool:
-        """True while the workers and the tick live."""
+        """True while the workers, the tick and the source live."""
         return self._alive()
 
-    def info(self, world: World, capabilities: Mapping[str, Capabilities], journal_fault: str) -> DaemonInfo:
-        """The daemon as a whole."""
+    def info(self, world: World, capabilities: Mapping[str, Capabilities], troubles: Sequence[str]) -> DaemonInfo:
+        """The daemon as a whole. `troubles` are faults beside those of manifests; empty ones are none."""
         snapshot = world.snapshot()
         prune = snapshot.prune
-        faults = tuple(str(fault) for fault in snapshot.faults)
         refused = {fault.file for fault in snapshot.faults if not fault.warning}
         return DaemonInfo(
             instance=self._identity.instance,
@@ -60,7 +59,7 @@ class Pulse:
             alive=self._alive(),
             synced=snapshot.synced,
             runtimes=tuple(capabilities.values()),
-            faults=(*faults, journal_fault) if journal_fault else faults,
+            faults=(*map(str, snapshot.faults), *filter(None, troubles)),
             prune_reason=prune.reason if prune else "",
             prune_hash=prune.hash if prune else "",
             prune_keys=tuple(sorted(f"{key.namespace}/{key.name}" for key in prune.keys)) if prune else (),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from controller.model.errors import RuntimeFailure
 from controller.model.identity import Key
+from controller.model.manifest import Snapshot
 from controller.model.spec import Desired
 from controller.plan.reach import is_away, why_away
 from controller.plan.sandbox import plan_ahead
-from controller.report.protocol import SandboxView
+from controller.report.protocol import Preview, SandboxView
 
 from .outlook import Outlook
 from .world import Entry, World
@@ -29,8 +31,21 @@ def view_of(key: Key, entry: Entry, desired: Desired | None) -> SandboxView | No
     return SandboxView(key, desired, entry.record, replace(entry.status, usage=entry.usage))
 
 
-def planned_lines(world: World, outlook: Outlook) -> list[str]:
-    """One line for each operation of the next batch of every key, with its cause; changes nothing.
+def preview_of(world: World, outlook: Outlook) -> Preview:
+    """What would be done now, and what stands in the way of more; changes nothing."""
+    return Preview(_planned_lines(world, outlook), list(_faults(world.snapshot())))
+
+
+def _faults(snapshot: Snapshot) -> Iterator[str]:
+    yield from (str(fault) for fault in snapshot.faults if not fault.warning)
+    if snapshot.prune is not None:
+        keys = snapshot.prune.keys
+        told = "1 removal is" if len(keys) == 1 else f"{len(keys)} removals are"
+        yield f"{told} held back: {snapshot.prune.reason}"
+
+
+def _planned_lines(world: World, outlook: Outlook) -> list[str]:
+    """One line for each operation of the next batch of every key, with its cause.
 
     A key of which nothing can be said, since its runtime is away, has a line that begins with `unknown`.
     """

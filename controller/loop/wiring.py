@@ -110,7 +110,8 @@ def wire(seams: Seams) -> Loop:
     jumps = JumpWatch(seams.clock, lambda: queue.add_all(seams.world.all_keys()))
     tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish, jumps)
     ticker = Ticker("tick", seams.tick, tick.run, seams.clock, seams.recorder.ticked)
-    pulse = Pulse(seams.identity, queue, backoff, lambda: workers.alive() and ticker.alive())
+    vital = workers, ticker, seams.source
+    pulse = Pulse(seams.identity, queue, backoff, lambda: all(part.alive() for part in vital))
     daemon = Daemon(
         Machinery(
             world=seams.world,

@@ -32,6 +32,12 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(json_bytes(value), status, media_type="application/json")
 
 
+def only_private() -> Response:
+    """The answer over TCP to what is not for everybody."""
+    text = "this is served on the daemon's unix socket only; use the sandkeeper command as the daemon's user"
+    return answer({"error": text, "reason": "ReadOnly"}, 403)
+
+
 def key_of(request: Request) -> Key:
     """The key that the path names."""
     return sandbox_key(request.path_params["namespace"], request.path_params["name"])

@@ -13,14 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controller.report.answers import REFUSALS, answer
+from controller.report.answers import REFUSALS, answer, only_private
 from controller.report.backend import Backend
 from controller.report.routes_read import ReadRoutes
 from controller.report.routes_write import WriteRoutes
 
 LOOPBACK_NAMES: Final = frozenset(("localhost", "127.0.0.1", "::1"))
-
-_ONLY_HERE: Final = "this is served on the daemon's unix socket only; use the sandkeeper command as the daemon's user"
 
 
 def read_app(backend: Backend, names: frozenset[str] | None) -> Starlette:
@@ -46,9 +44,9 @@ def _app(routes: list[Route], middleware: list[Middleware]) -> Starlette:
 
 
 async def _forbid(request: Request) -> Response:
-    if request.method == "GET" and not request.url.path.endswith("/logs"):
+    if request.method == "GET" and not request.url.path.endswith(("/logs", "/plan")):
         raise HTTPException(404, f"{request.url.path} is not here")
-    return answer({"error": _ONLY_HERE, "reason": "ReadOnly"}, 403)
+    return only_private()
 
 
 class _Guard:

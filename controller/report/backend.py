@@ -22,10 +22,11 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """`output`: this application may show what a sandbox's processes wrote, which may hold secrets."""
+    """`private`: only the daemon's own user reaches this application. It shows what sandboxes' processes wrote, which
+    may hold secrets, and takes on work that anybody else could ask for without end."""
 
     control: ControlPlane
     metrics: Metrics
     history: UsageHistory
-    output: bool
+    private: bool
     lanes: Lanes = field(default_factory=Lanes)

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from controller.model.printable import printable
+
 _GOOD: Final = frozenset({"Ready", "Succeeded", "Restored", "serving"})
 _SUBJECT_WIDTH: Final = 26
 _WHAT_WIDTH: Final = 17
@@ -30,19 +32,20 @@ class ConsoleLines:
         level = event.get("level", "info")
         name, text, rest = _parts(event)
         quiet = event["event"] == "operation" and event.get("result") == "success"
-        subject = _clean(event.get("sandbox", "sandkeeper")).ljust(_SUBJECT_WIDTH)
+        subject = printable(event.get("sandbox", "sandkeeper")).ljust(_SUBJECT_WIDTH)
         line = [
-            self._style(_clean(event.get("timestamp", "")), dim=True),
+            self._style(printable(event.get("timestamp", "")), dim=True),
             self._style(subject, dim=quiet),
             self._style(name.ljust(_WHAT_WIDTH), **_emphasis(level, name, quiet)),
         ]
         if level in ("warning", "error", "critical"):
             line.append(self._style(f"{level}:", **_emphasis(level, name, quiet)))
         line.append(self._style(text, dim=quiet))
-        line += [self._style(f"{_clean(key)}=", dim=True) + _clean(value) for key, value in rest.items()]
+        line += [self._style(f"{printable(key)}=", dim=True) + printable(value) for key, value in rest.items()]
         if "pass_id" in event:
-            line.append(self._style(f"pass={_clean(event['pass_id'])}", dim=True))
-        below = [str(event[part]) for part in ("stack", "exception") if event.get(part)]
+            line.append(self._style(f"pass={printable(event['pass_id'])}", dim=True))
+        traces = [str(event[part]) for part in ("stack", "exception") if event.get(part)]
+        below = [printable(line) for trace in traces for line in trace.splitlines()]
         return "\n".join([" ".join(word for word in line if word), *below])
 
     def _style(self, text: str, **how: Any) -> str:
@@ -55,14 +58,14 @@ def _parts(event: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     rest = {key: value for key, value in event.items() if key not in _SAID_ELSEWHERE and value not in ("", None)}
     text = event.get("message") or event.get("error") or ""
     if event["event"] == "event":  # of a sandbox's: its reason is its name
-        return _clean(rest.pop("reason", "")), _clean(text), rest
+        return printable(rest.pop("reason", "")), printable(text), rest
     if event["event"] != "operation":
-        return _clean(event["event"]), _clean(text), rest
+        return printable(event["event"]), printable(text), rest
     milliseconds, result = rest.pop("milliseconds", None), rest.pop("result", "success")
-    words = [_clean(rest.pop("cause", ""))]
+    words = [printable(rest.pop("cause", ""))]
     words += [] if milliseconds is None else [f"{milliseconds:.0f} ms"]
-    words += [] if result == "success" else [_clean(result)]
-    return _clean(rest.pop("operation", "operation")), " · ".join(word for word in words if word), rest
+    words += [] if result == "success" else [printable(result)]
+    return printable(rest.pop("operation", "operation")), " · ".join(word for word in words if word), rest
 
 
 def _emphasis(level: str, name: str, quiet: bool) -> dict[str, Any]:
@@ -71,9 +74,3 @@ def _emphasis(level: str, name: str, quiet: bool) -> dict[str, Any]:
     if level == "warning":
         return {"fg": "yellow", "bold": True}
     return {"fg": "green", "bold": True} if name in _GOOD else {"bold": not quiet, "dim": quiet}
-
-
-def _clean(value: object) -> str:
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in str(value)
-    )

@@ -29,12 +29,6 @@ INSERT INTO events (kind, namespace, name, type, reason, message, at, first, cou
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _COLUMNS: Final = "kind, namespace, name, type, reason, message, at, first, count, id"
-_NEWEST: Final = f"SELECT {_COLUMNS} FROM events ORDER BY id DESC LIMIT ?"
-_NEWEST_OF: Final = f"SELECT {_COLUMNS} FROM events WHERE (kind, namespace, name) = (?, ?, ?) ORDER BY id DESC LIMIT ?"
-_AFTER: Final = f"SELECT {_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?"
-_AFTER_OF: Final = f"""
-SELECT {_COLUMNS} FROM events WHERE (kind, namespace, name) = (?, ?, ?) AND id > ? ORDER BY id LIMIT ?
-"""
 _TRIM: Final = """
 DELETE FROM events WHERE at < ? OR id IN (SELECT id FROM events ORDER BY id DESC LIMIT -1 OFFSET ?)
 """
@@ -61,15 +55,26 @@ class EventLog:
         self._adds += 1
         return stored
 
-    def read(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
-        """The `limit` newest ones, oldest first; with `after`, the first `limit` ones above that id."""
-        owner = () if key is None else tuple(key)
-        if after > 0:
-            query = _AFTER if key is None else _AFTER_OF
-            return [_event(row) for row in self._connection.execute(query, (*owner, after, limit))]
-        query = _NEWEST if key is None else _NEWEST_OF
-        rows = self._connection.execute(query, (*owner, limit)).fetchall()
-        return [_event(row) for row in reversed(rows)]
+    @property
+    def newest(self) -> int:
+        """The highest id given so far, 0 before the first."""
+        return self._newest
+
+    def read(self, key: Key | None, after: int, limit: int, namespace: str | None = None) -> Sequence[EventRecord]:
+        """The `limit` newest ones, oldest first; with `after`, the first `limit` ones above that id.
+
+        Of one sandbox, else of one namespace, else all.
+        """
+        tests: list[tuple[str, tuple[str | int, ...]]] = [("id > ?", (after,))]
+        if key is not None:
+            tests.append(("(kind, namespace, name) = (?, ?, ?)", tuple(key)))
+        elif namespace is not None:
+            tests.append(("namespace = ?", (namespace,)))
+        wanted = " AND ".join(test for test, _ in tests)
+        values = [value for _, given in tests for value in given]
+        query = f"SELECT {_COLUMNS} FROM events WHERE {wanted} ORDER BY id {'ASC' if after > 0 else 'DESC'} LIMIT ?"
+        rows = self._connection.execute(query, (*values, limit)).fetchall()
+        return [_event(row) for row in (rows if after > 0 else reversed(rows))]
 
     def _raise_count(self, event: EventRecord) -> EventRecord | None:
         same = (*event.key, event.at - REPEAT_WINDOW, event.type, event.reason, event.message)

@@ -63,7 +63,7 @@ class HttpServer:
             if self._config.listen:
                 self._sites.append(self._tcp_site(listen_tcp(self._config.listen)))
             if self._config.unix is not None:
-                backend = Backend(self._control, self._metrics, self._history, output=True)
+                backend = Backend(self._control, self._metrics, self._history, private=True)
                 self._sites.append(_Site(listen_unix(self._config.unix), backend, _server(full_app(backend))))
         except Exception:
             for site in self._sites:
@@ -85,7 +85,7 @@ class HttpServer:
         host, port = opened.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         names = LOOPBACK_NAMES | {host} if is_loopback(opened) else None
-        backend = Backend(self._control, self._metrics, self._history, output=False)
+        backend = Backend(self._control, self._metrics, self._history, private=False)
         return _Site(opened, backend, _server(read_app(backend, names)))
 
     def _wind_up(self) -> None:

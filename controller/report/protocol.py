@@ -46,6 +46,17 @@ class DaemonInfo:
     manifests_refused: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be done now, and what stands in the way of more: refused manifests, removals held back; a line each.
+
+    Warnings stand in no way.
+    """
+
+    operations: Sequence[str]
+    faults: Sequence[str] = ()
+
+
 class StateStore(Protocol):
     """The rebuildable store. Raises StateError (its text says what to do); writes are durable on return."""
 
@@ -65,8 +76,16 @@ class StateStore(Protocol):
     def add_event(self, event: EventRecord) -> EventRecord:
         """Append an event, or raise the count of the same one (key, reason, message) of the last ten minutes."""
 
-    def events(self, key: Key | None = None, after: int = 0, limit: int = 1000) -> Sequence[EventRecord]:
-        """Events in order of their last occurrence: the `limit` newest, or the first ones with an id above `after`."""
+    def events(
+        self, key: Key | None = None, after: int = 0, limit: int = 1000, namespace: str | None = None
+    ) -> Sequence[EventRecord]:
+        """Events in order of their last occurrence: the `limit` newest, or the first ones with an id above `after`.
+
+        Of one sandbox, else of one namespace, else all.
+        """
+
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        """Block until there is an event with an id above `after`, or the timeout; the newest id, 0 where none is."""
 
     def add_termination(self, key: Key, uid: str, termination: Termination) -> None:
         """Keep the evidence of one termination (the last 20 a sandbox)."""
@@ -134,11 +153,14 @@ class ControlPlane(Protocol):
     def wait_for_change(self, version: int, timeout: float) -> int:
         """Block until anything in `sandboxes()` is newer than `version`, or the timeout; the present version."""
 
-    def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
-        """Events, oldest first."""
+    def events(self, key: Key | None, after: int, limit: int, namespace: str | None = None) -> Sequence[EventRecord]:
+        """Events, oldest first: of one sandbox, else of one namespace, else all."""
 
-    def plan(self) -> Sequence[str]:
-        """What would be done now, a line each, from the live runtimes; changes nothing."""
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        """Block until there is an event with an id above `after`, or the timeout; the newest id."""
+
+    def plan(self) -> Preview:
+        """What would be done now, from the live runtimes; changes nothing."""
 
     def suspend(self, key: Key, cause: str) -> None:
         """Hold it Suspended."""

@@ -128,6 +128,7 @@ def _status(view: SandboxView, summary: UsageSummary | None, output: bool) -> Js
             "restarts": status.restarts,
             "startedAt": rfc3339(status.started_at),
             "lastTermination": _last_termination(status, output),
+            "limits": _limits(limits_of(view)),
             "usage": _usage(status.usage, summary, limits_of(view)) if status.usage else None,
             "enforcement": [_contract_row(row) for row in status.enforcement],
             "holds": [_hold(hold) for hold in status.holds],
@@ -150,6 +151,11 @@ def _condition(condition: Condition) -> Json:
 
 def _last_termination(status: SandboxStatus, output: bool) -> Json | None:
     return None if status.last_termination is None else termination_document(status.last_termination, output)
+
+
+def _limits(limits: Limits) -> Json:
+    """Those in force: memory and disk in bytes, cpu in thousandths of a core; what is unlimited is left out."""
+    return _present({str(resource): limits.of(resource) for resource in Resource})
 
 
 def _usage(usage: Usage, summary: UsageSummary | None, limits: Limits) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
@@ -11,15 +11,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from controller.model.identity import sandbox_key
-from controller.model.status import EventRecord
-from controller.report.answers import answer, flag, key_of, of_sandbox, whole_number
+from controller.report.answers import answer, flag, key_of, of_sandbox, only_private, whole_number
 from controller.report.backend import Backend
+from controller.report.event_feed import EventFeed
 from controller.report.lanes import StreamResponse
-from controller.report.listing import Watch, list_bytes, present_version
+from controller.report.listing import SandboxFeed
 from controller.report.metrics import CONTENT_TYPE
 from controller.report.page import page_response
 from controller.report.protocol import DaemonInfo
-from controller.report.render import daemon_document, event_document, sandbox_document, termination_document
+from controller.report.render import daemon_document, sandbox_document, termination_document
+from controller.report.watching import Feed, Watch
 
 PROBE_SECONDS: Final = 5.0
 MOST_EVENTS: Final = 5000
@@ -46,7 +47,6 @@ class ReadRoutes:
             Route("/api/v1/daemon", self.daemon),
             Route("/api/v1/sandboxes", self.sandboxes),
             Route("/api/v1/events", self.events),
-            Route("/api/v1/plan", self.plan),
             Route(one, self.sandbox),
             Route(f"{one}/terminations", self.terminations),
         ]
@@ -69,53 +69,45 @@ class ReadRoutes:
         return answer(await self._lanes.reads.call(lambda: daemon_document(self._control.info())))
 
     async def sandboxes(self, request: Request) -> Response:
-        """All sandboxes of one namespace or of all; with `watch`, lines for as long as the client stays."""
+        """All sandboxes of one namespace or of all; with `watch`, lines of lists."""
         namespace = request.query_params.get("namespace")
+        feed = SandboxFeed(self._backend, namespace)
         if flag(request, "watch"):
-            return await self._watch(namespace)
-        read = self._lanes.reads.call
-        content = await read(lambda: list_bytes(self._backend, namespace, present_version(self._backend)))
+            return await self._watch(feed)
+        content, _ = await self._lanes.reads.call(feed.read)
         return Response(content, media_type="application/json")
 
     async def sandbox(self, request: Request) -> Response:
         """One sandbox."""
-        key, history, output = key_of(request), self._backend.history, self._backend.output
+        key, history, output = key_of(request), self._backend.history, self._backend.private
         view = await self._lanes.reads.call(lambda: of_sandbox(self._control.sandbox, key))
         return answer(sandbox_document(view, history.summary(key), output))
 
     async def terminations(self, request: Request) -> Response:
         """The evidence kept of one sandbox, newest first; also of one that is gone."""
-        key, output = key_of(request), self._backend.output
+        key, output = key_of(request), self._backend.private
         found = await self._lanes.reads.call(lambda: of_sandbox(self._control.terminations, key))
         return answer({"items": [termination_document(termination, output) for termination in found]})
 
     async def events(self, request: Request) -> Response:
-        """Events, oldest first: the newest `limit`, or the first ones after an id."""
+        """Events, oldest first: the newest `limit`, or the first ones after an id; with `watch`, lines of them."""
         after, limit = whole_number(request, "after", 0), whole_number(request, "limit", 1000)
         namespace, name = request.query_params.get("namespace"), request.query_params.get("name")
-        limit = max(1, min(limit, MOST_EVENTS))
-        found = await self._lanes.reads.call(lambda: self._events(namespace, name, after, limit))
-        return answer({"items": [event_document(event) for event in found]})
+        key = None if name is None else sandbox_key(namespace or _DEFAULT_NAMESPACE, name)
+        feed = EventFeed(self._control, key, namespace, max(1, min(limit, MOST_EVENTS)))
+        if flag(request, "watch"):
+            return await self._watch(feed)
+        content = await self._lanes.reads.call(lambda: feed.page(after))
+        return Response(content, media_type="application/json")
 
-    async def plan(self, _: Request) -> Response:
-        """What would be done now. It asks the live engine, so it takes the threads of those that act."""
-        lines = await self._lanes.acts.call(lambda: list(self._control.plan()))
-        return answer({"operations": lines})
-
-    async def _watch(self, namespace: str | None) -> Response:
+    async def _watch(self, feed: Feed) -> Response:
+        """Lines for as long as the client stays, each of them worked out for it alone."""
+        if not self._backend.private:
+            return only_private()
         if not await self._lanes.streams.reserve():
             return self._lanes.streams.refusal()
-        watch = Watch(self._backend, namespace)
+        watch = Watch(feed)
         return StreamResponse(self._lanes.streams, watch, watch.close, "application/x-ndjson")
-
-    def _events(self, namespace: str | None, name: str | None, after: int, limit: int) -> Sequence[EventRecord]:
-        if name is not None:
-            return self._control.events(sandbox_key(namespace or _DEFAULT_NAMESPACE, name), after, limit)
-        if namespace is None:
-            return self._control.events(None, after, limit)
-        found = self._control.events(None, after, 20 * MOST_EVENTS)
-        chosen = [event for event in found if event.key.namespace == namespace]
-        return chosen[:limit] if after else chosen[-limit:]
 
     async def _probe(self, is_well: Callable[[DaemonInfo], bool], complaint: str) -> Response:
         try:

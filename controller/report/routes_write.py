@@ -1,4 +1,4 @@
-"""What only the owner of the unix socket may do: act, run commands, read output."""
+"""What only the owner of the unix socket may do: act, run commands, read output, have a plan made."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ S = TypeVar("S", bound=Closable)
 
 
 class WriteRoutes:
-    """The routes that act, and those that show output."""
+    """The routes that act, and those that look at more than everybody may."""
 
     def __init__(self, backend: Backend) -> None:
         self._control = backend.control
@@ -59,6 +59,7 @@ class WriteRoutes:
         return [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()),
             Route(f"{one}/logs", self.logs),
+            Route("/api/v1/plan", self.plan),
         ]
 
     async def suspend(self, request: Request) -> Response:
@@ -101,6 +102,11 @@ class WriteRoutes:
         hash_ = None if body.get("hash") is None else _typed(body, "hash", str, "")
         released = await self._lanes.acts.call(lambda: self._control.confirm_prune(hash_))
         return answer({"released": list(released)})
+
+    async def plan(self, _: Request) -> Response:
+        """What would be done now; every look at it asks the live engine for each sandbox."""
+        preview = await self._lanes.acts.call(self._control.plan)
+        return answer({"operations": list(preview.operations), "faults": list(preview.faults)})
 
     async def exec(self, request: Request) -> Response:
         """Run a command inside: lines of output as it comes, then its exit code or why there is none."""

@@ -45,6 +45,7 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._lock = threading.Lock()
+        self._added = threading.Condition(threading.Lock())
         self._saved: dict[Key, tuple[Record, SandboxStatus | None]] = {}
         with self._translated():
             self._connection, self._rebuilt = store_schema.open_database(path, clock.now())
@@ -93,15 +94,27 @@ class SqliteStore:
         Returns it as stored: with its id, `first` and `count`. The newest 20,000 of the last seven days are kept.
         """
         with self._lock, self._translated():
-            return self._events.add(event)
+            stored = self._events.add(event)
+        with self._added:
+            self._added.notify_all()
+        return stored
 
-    def events(self, key: Key | None = None, after: int = 0, limit: int = 1000) -> Sequence[EventRecord]:
+    def events(
+        self, key: Key | None = None, after: int = 0, limit: int = 1000, namespace: str | None = None
+    ) -> Sequence[EventRecord]:
         """Events in order of their last occurrence: the `limit` newest, or with `after` the first ones above that id.
 
-        A repeated event moves to the end under a new id, so that a reader who follows sees it again.
+        Of one sandbox, else of one namespace, else all. A repeated event moves to the end under a new id, so that a
+        reader who follows sees it again.
         """
         with self._lock, self._translated():
-            return self._events.read(key, after, limit)
+            return self._events.read(key, after, limit, namespace)
+
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        """Block until there is an event with an id above `after`, or the timeout; the newest id, 0 where none is."""
+        with self._added:
+            self._added.wait_for(lambda: self._events.newest > after, timeout)
+            return self._events.newest
 
     def add_termination(self, key: Key, uid: str, termination: Termination) -> None:
         """Keep the evidence of one termination: the last 20 of a sandbox, and none of a deleted one after a week."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.source.host_paths import ENGINE_SOCKETS
+from controller.source.memory import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class SourceConfig:
 
     `engine_sockets` are never mounted, nor is what lies in or above a `forbidden` folder. `memory_file` is where the
     source remembers which folder the root was, so that one replaced while the daemon was down (a volume that was not
-    mounted) is noticed, and the removals that are held back; None: not remembered.
+    mounted) is noticed, and the removals that are held back; None: it keeps nothing, and begins with `remembered`.
     """
 
     root: Path
@@ -22,4 +23,5 @@ class SourceConfig:
     rescan_interval: float = 15.0
     engine_sockets: tuple[Path, ...] = ENGINE_SOCKETS
     memory_file: Path | None = None
+    remembered: Memory | None = None
     forbidden: tuple[Path, ...] = ()

@@ -11,6 +11,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from controller.model.clock import Clock
+from controller.model.errors import StateError
 from controller.model.identity import Key
 from controller.model.manifest import Document, Fault, Snapshot
 from controller.source.config import SourceConfig
@@ -19,6 +20,7 @@ from controller.source.host_paths import HostPathRules
 from controller.source.inbox import Batch, Inbox
 from controller.source.kinds import default_kinds
 from controller.source.listing import identify
+from controller.source.looks import Looks
 from controller.source.protocol import Admit
 from controller.source.prune import check_confirmation
 from controller.source.scanner import Scanner
@@ -31,6 +33,10 @@ log = structlog.get_logger(__name__)
 _SETTLING_SECONDS: Final = 2.5
 ROOT_CHECK: Final = 1.0
 """Seconds between two looks at whether the root is still the same folder: of its replacement no event tells."""
+STOP_SECONDS: Final = 2.0
+"""Seconds that a stop waits for a look that goes on."""
+CONFIRM_SECONDS: Final = 10.0
+"""Seconds that a confirmation waits for a look that goes on."""
 POLL: Final = 1.0
 """Seconds between two rescans where changes cannot be watched."""
 
@@ -55,6 +61,7 @@ class FolderSource:
         host_paths = HostPathRules(config.root, config.allow_paths, config.engine_sockets, config.forbidden)
         rules = Rules(default_kinds(), admit, host_paths)
         self._scanner = Scanner(config, rules, baseline, clock)
+        self._looks = Looks(config.root, clock)
         self._inbox = Inbox(clock)
         self._watch = FolderWatch(self._inbox, make_observer)
         self._lock = threading.Lock()
@@ -90,12 +97,19 @@ class FolderSource:
         return self._snapshot
 
     def confirm_prune(self, hash_: str | None) -> frozenset[str]:
-        """Release the blocked removals with that hash (None: any); `namespace/name` of each. Raises UsageError."""
-        with self._lock:
+        """Release the blocked removals with that hash (None: any); `namespace/name` of each.
+
+        Raises UsageError, and StateError where the folder does not answer.
+        """
+        if not self._lock.acquire(timeout=CONFIRM_SECONDS):
+            raise StateError(self._looks.trouble() or f"{self._config.root} is being looked at; try again")
+        try:
             block = self._snapshot.prune
             keys = check_confirmation(block, hash_)
             if block is not None:
                 self._scanner.release(block)
+        finally:
+            self._lock.release()
         log.info("prune_confirmed", keys=sorted(map(str, keys)))
         self.rescan()
         return frozenset(f"{key.namespace}/{key.name}" for key in keys)
@@ -104,12 +118,23 @@ class FolderSource:
         """Have everything looked at now."""
         self._inbox.changed()
 
+    def alive(self) -> bool:
+        """Whether the thread lives, once it was started; a folder that does not answer is no death of it."""
+        return self._thread is None or self._thread.is_alive()
+
+    def trouble(self) -> str:
+        """Why edits are not seen, and what to do; the empty string where they are."""
+        return self._looks.trouble()
+
     def stop(self) -> None:
-        """End watching, and wait for the thread."""
+        """End watching, and wait for the thread, but not for a folder that does not answer."""
         self._stopping = True
         self._inbox.wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        if self._thread is None or self._thread is threading.current_thread():
+            return
+        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            log.warning("manifest_scan_left", root=str(self._config.root), seconds=STOP_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -121,11 +146,15 @@ class FolderSource:
     def _turn(self) -> None:
         """Look if it is time to, then wait for the next time or an event."""
         self._inbox.wake.clear()
+        self._looks.begin()
         try:
             self._look_if_due(self._clock.monotonic())
-        except Exception:
+        except Exception as exc:
             log.exception("manifest_scan_failed", root=str(self._config.root))
             self._next_rescan = self._clock.monotonic() + POLL
+            self._looks.judge(f"{type(exc).__name__}: {exc}")
+        finally:
+            self._looks.end()
         times = (self._next_rescan, self._next_check, self._inbox.due(), self._scanner.due())
         due = min(time for time in times if time is not None)
         if not self._stopping:
@@ -161,6 +190,7 @@ class FolderSource:
         self._next_rescan = self._clock.monotonic() + (interval if watching else min(interval, POLL))
         if after != before:
             _log_difference(before, after)
+        self._looks.judge("")
         if self._undelivered:
             self._deliver(after)
 

@@ -34,11 +34,11 @@ class Memory:
 
 
 class MemoryFile:
-    """A Memory in a file, replaced atomically; nothing is kept where there is no file to keep it in."""
+    """A Memory in a file, replaced atomically; where there is no file, what was given, and nothing is kept."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, given: Memory | None = None) -> None:
         self._path = path
-        self._kept = self._load()
+        self._kept = _load(path) if path is not None else given or Memory()
 
     @property
     def kept(self) -> Memory:
@@ -58,16 +58,15 @@ class MemoryFile:
             return
         self._kept = memory
 
-    def _load(self) -> Memory:
-        if self._path is None:
-            return Memory()
-        try:
-            return _memory(json.loads(self._path.read_bytes()))
-        except FileNotFoundError:
-            return Memory()
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            log.warning("source_memory_lost", file=str(self._path), error=str(exc))
-            return Memory()
+
+def _load(path: Path) -> Memory:
+    try:
+        return _memory(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return Memory()
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        log.warning("source_memory_lost", file=str(path), error=str(exc))
+        return Memory()
 
 
 def _document(memory: Memory) -> dict[str, Any]:

@@ -23,11 +23,18 @@ class ManifestSource(Protocol):
     def confirm_prune(self, hash_: str | None) -> frozenset[str]:
         """Release the blocked removals with that hash (None: whatever is blocked now); the released keys as text.
 
-        Raises UsageError where nothing is blocked, or the set has another hash by now.
+        Raises UsageError where nothing is blocked, or the set has another hash by now; StateError where the folder does
+        not answer.
         """
 
     def rescan(self) -> None:
         """Look at everything now; any change is delivered through `changed`."""
 
+    def alive(self) -> bool:
+        """Whether it looks, or waits for its folder to answer; False only where its thread has died."""
+
+    def trouble(self) -> str:
+        """Why edits are not seen, and what to do; the empty string where they are."""
+
     def stop(self) -> None:
-        """End watching and its threads."""
+        """End watching and its threads; a folder that does not answer holds it up for seconds at most."""

@@ -33,7 +33,7 @@ class Scanner:
         self._root = config.root
         self._reader = Reader(rules, clock, config.root)
         self._clock = clock
-        self._memory = MemoryFile(config.memory_file)
+        self._memory = MemoryFile(config.memory_file, config.remembered)
         self._known_root = self._memory.kept.root
         self._ledger = Ledger(baseline, self._memory.kept.held_back)
         self._absence = Absence()

@@ -23,6 +23,11 @@ class Plane(FakePlane):
             self.watched.set()
         return super().wait_for_change(version, timeout)
 
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        if timeout:
+            self.watched.set()
+        return super().wait_for_event(after, timeout)
+
     def restore(self, key: Key) -> Mapping[str, Any]:
         super().restore(key)
         return self.restored

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from controller import preview
 from controller.cli.main import cli
 from controller.config import DaemonConfig
+from controller.report.protocol import Preview
 from tests.cli.conftest import Run
 from tests.cli.plane import Plane
 
@@ -22,7 +23,7 @@ spec: {image: busybox}
 """
 BAD = GOOD.replace("image", "imgae")
 HINTED = GOOD.replace("{image: busybox}", "{resources: {limits: {memory: 512M}}}")
-Planned = list[DaemonConfig]
+Planned = list[tuple[DaemonConfig, bool]]
 
 
 def alone(*arguments: str) -> Result:
@@ -35,9 +36,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Planned:
     """The configurations that were planned for without a daemon."""
     asked: Planned = []
 
-    def plan(config: DaemonConfig) -> tuple[list[str], list[str]]:
-        asked.append(config)
-        return ["update sandbox default/web: memory 64Mi → 128Mi"], []
+    def plan(config: DaemonConfig, draft: bool) -> Preview:
+        asked.append((config, draft))
+        return Preview(["update sandbox default/web: memory 64Mi → 128Mi"])
 
     monkeypatch.setattr(preview, "plan_once", plan)
     return asked
@@ -111,12 +112,13 @@ def test_plan_without_changes(run: Run, plane: Plane) -> None:
 
 
 def test_a_manifest_at_fault_makes_a_plan_incomplete(run: Run, plane: Plane) -> None:
-    """Exit 1, the fault on stderr; a mere warning does not count."""
-    plane.set_info(faults=("web.yaml:4:8: spec.imgae: is unknown",), manifests_refused=1)
+    """Exit 1, the fault on stderr; what the daemon merely warns of does not count."""
+    plane.set_info(faults=("web.yaml:5:9: 512M is decimal", "web.yaml:4:8: spec.imgae: is unknown"))
+    plane.plan_faults = ("web.yaml:4:8: spec.imgae: is unknown",)
     result = run("plan")
     assert result.exit_code == 1
     assert result.stderr == "error: web.yaml:4:8: spec.imgae: is unknown\n"
-    plane.set_info(manifests_refused=0)
+    plane.plan_faults = ()
     assert run("plan").exit_code == 2
 
 
@@ -126,15 +128,15 @@ def test_plan_of_a_named_folder_does_not_ask_the_daemon(run: Run, planned: Plann
     assert result.exit_code == 2
     operation = "update sandbox default/web: memory 64Mi → 128Mi"
     assert json.loads(result.stdout) == {"operations": [operation], "faults": []}
-    assert [config.manifests for config in planned] == [tmp_path]
+    assert [(config.manifests, draft) for config, draft in planned] == [(tmp_path, True)]
 
 
 def test_plan_without_a_daemon_uses_the_configured_folder(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `run` would."""
     monkeypatch.setenv("SANDKEEPER_MANIFESTS", "/srv/manifests")
     assert alone("plan", "--state-dir", "/nonexistent", "--engine", "unix:///e.sock").exit_code == 2
-    (config,) = planned
-    assert (config.manifests, config.engine) == (Path("/srv/manifests"), "unix:///e.sock")
+    ((config, draft),) = planned
+    assert (config.manifests, config.engine, draft) == (Path("/srv/manifests"), "unix:///e.sock", False)
 
 
 def test_a_real_plan_of_a_folder_changes_nothing(tmp_path: Path) -> None:

@@ -6,20 +6,41 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from controller.cli import transport
+from controller import __version__
 from controller.cli.main import SECTIONS, cli
-from controller.cli.transport import connect_unix
 from controller.config import socket_path
+from controller.loop.lock import InstanceLock
+from controller.report.sockets import listen_unix
 from tests.cli.conftest import ROOT, Run
 from tests.cli.plane import Plane
 from tests.cli.sandboxes import sandbox
+from tests.support.ordinary_user import as_ordinary_user
 
 VERBS = [verb for verbs in SECTIONS.values() for verb in verbs]
+
+
+@pytest.fixture
+def root_state(short_folder: Path) -> Iterator[Path]:
+    """The state folder of a daemon that root runs, below a folder that is open to all."""
+    short_folder.chmod(0o755)
+    lock = InstanceLock(short_folder / "state")
+    lock.acquire()
+    with listen_unix(socket_path(short_folder / "state")):
+        yield short_folder / "state"
+    lock.release()
+
+
+def as_ordinary(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command line of a user without rights to anything here."""
+    command = [*as_ordinary_user(), sys.executable, "-m", "controller.cli", *arguments]
+    environment = {**os.environ, "HOME": "/nonexistent", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -70,20 +91,27 @@ def test_a_socket_that_a_dead_daemon_left_is_no_daemon(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_another_users_daemon_is_told_apart_from_none(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", [0o711, 0o700], ids=["as the daemon makes it", "as systemd makes it"])
+@pytest.mark.parametrize("verb", ["get", "plan", "plan ."])
+def test_another_users_daemon_is_told_apart_from_none(verb: str, mode: int, root_state: Path) -> None:
     """Its socket may not be opened: the way is to become its user."""
+    root_state.chmod(mode)
+    ended = as_ordinary(*verb.split(), "--state-dir", str(root_state))
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"error: {socket_path(root_state)} may not be opened by this user;"
+        " run the command as the daemon's user (sudo, where it is root)\n"
+    )
 
-    def connect_as_nobody(path: Path, timeout: float | None) -> socket.socket:
-        os.seteuid(65534)
-        try:
-            return connect_unix(path, timeout)
-        finally:
-            os.seteuid(0)
 
-    monkeypatch.setattr(transport, "connect_unix", connect_as_nobody)
-    result = CliRunner().invoke(cli, ["get", "--state-dir", str(state_dir)])
-    assert result.exit_code == 1
-    assert "may not be opened by this user; run the command as the daemon's user" in result.stderr
+@pytest.mark.root
+def test_version_and_doctor_answer_beside_another_users_daemon(root_state: Path) -> None:
+    """The one tells its own version, the other what stands in the way."""
+    version = as_ordinary("version", "--state-dir", str(root_state))
+    assert (version.returncode, version.stdout, version.stderr) == (0, f"sandkeeper {__version__}\n", "")
+    doctor = as_ordinary("doctor", "--state-dir", str(root_state))
+    assert f"{root_state} cannot be written by this user" in doctor.stdout
+    assert "run the command as the daemon's user" in doctor.stdout
 
 
 def test_the_state_folder_may_be_as_deep_as_it_likes(run: Run, plane: Plane, state_dir: Path, tmp_path: Path) -> None:

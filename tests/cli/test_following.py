@@ -50,15 +50,15 @@ def test_watching_as_json_is_a_line_a_change(state_dir: Path, start: Start, plan
 
 
 def test_watching_events_prints_new_ones(state_dir: Path, start: Start, plane: Plane) -> None:
-    """After those that were there."""
+    """After those that were there, though nothing else changes: a warning is an event alone."""
     plane.kept_events = [event(1)]
     process = start("events", "-w", "web")
     out = process.stdout
     assert out is not None
     assert out.readline().split() == ["AGE", "TYPE", "REASON", "MESSAGE"]
     assert out.readline().split()[-1] == "created"
-    plane.kept_events.append(event(2, message="started"))
-    plane.change(sandbox("web"))
+    plane.happen(event(2, name="api", message="elsewhere"))
+    plane.happen(event(3, message="started"))
     assert out.readline().split()[-1] == "started"
 
 

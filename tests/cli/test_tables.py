@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.model.conditions import ConditionType
+from controller.model.spec import Limits
 from tests.cli.conftest import Run
 from tests.cli.plane import Plane
 from tests.cli.sandboxes import condition, event, sandbox, stopped
@@ -21,6 +24,16 @@ def test_get_lists_the_default_namespace(run: Run, plane: Plane) -> None:
         "job    False   Failed    container   2          -           -     5h    LimitExceeded",
         "web    True    Running   container   0          34Mi/64Mi   -     5h",
     ]
+
+
+def test_limits_are_those_in_force_until_a_smaller_one_can_be(run: Run, plane: Plane) -> None:
+    """As the metrics and the page show them: usage is never more than what it is held to."""
+    lowered = sandbox("web")
+    held = replace(lowered.record, applied=Limits(memory=128 << 20, cpu=500, pids=12))
+    plane.views = [replace(lowered, record=held)]
+    assert "34Mi/128Mi" in run("get").stdout
+    assert lines(run("top").stdout)[1].split()[3:7] == ["34Mi", "27%", "3", "25%"]
+    assert "memory     34Mi   128Mi   27%" in run("describe", "web").stdout
 
 
 def test_get_of_every_namespace_names_them(run: Run, plane: Plane) -> None:

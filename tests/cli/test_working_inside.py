@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from controller.model.errors import RuntimeFailure
 from controller.model.identity import sandbox_key
 from controller.runtime.protocol import ExecRequest
-from tests.cli.conftest import Run, Start
+from tests.cli.conftest import ROOT, Run, Start
 from tests.cli.plane import Plane
 
 WEB = sandbox_key("default", "web")
@@ -39,25 +41,45 @@ def test_exec_options_may_follow_the_name(run: Run, plane: Plane) -> None:
     ]
 
 
-def test_exec_feeds_stdin_that_is_no_terminal(run: Run, plane: Plane) -> None:
-    """Unless it is told not to, as a loop that reads stdin itself must."""
+def test_exec_feeds_stdin_only_where_it_is_asked_to(run: Run, plane: Plane) -> None:
+    """As docker exec and kubectl exec do: a loop that reads stdin itself keeps its lines."""
     plane.stream.end()
+    run("exec", "-i", "web", "--", "cat", stdin=b"\x00fed")
     run("exec", "web", "--", "cat", stdin=b"\x00fed")
-    run("exec", "--no-stdin", "web", "--", "cat", stdin=b"\x00fed")
     assert [asked[2].stdin for asked in plane.asked] == [b"\x00fed", b""]
+
+
+def test_exec_does_not_wait_for_the_end_of_a_pipe_that_it_was_given(
+    state_dir: Path, start: Start, plane: Plane
+) -> None:
+    """A CI runner, or ssh without -n, holds stdin open for as long as the command runs."""
+    plane.stream.end()
+    process = start("exec", "web", "--", "true", stdin=subprocess.PIPE)
+    assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_may_be_closed(state_dir: Path, plane: Plane, closed: str) -> None:
+    """Nothing comes from it, what goes to it is lost, and the exit status is the command's."""
+    plane.stream.send(b"out\n")
+    plane.stream.code = 3
+    plane.stream.end()
+    command = ["sh", "-c", f'exec "$0" -m controller.cli exec -i web -- true {closed}', sys.executable]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, input=b"", capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (3, b"")
+    assert ended.stdout == (b"" if ">&-" in closed.split() else b"out\n")
 
 
 def test_exec_refuses_more_stdin_than_the_daemon_takes(run: Run, plane: Plane) -> None:
     """Before it sends any of it."""
-    result = run("exec", "web", "--", "cat", stdin=b"x" * (12 << 20))
+    result = run("exec", "-i", "web", "--", "cat", stdin=b"x" * (12 << 20))
     assert result.exit_code == 64
     assert "put it into the workspace" in result.stderr
     assert plane.asked == []
 
 
-@pytest.mark.parametrize(
-    "arguments", [["web"], ["web", "--"], ["-e", "A", "web", "--", "x"], ["-i", "--no-stdin", "web", "--", "x"]]
-)
+@pytest.mark.parametrize("arguments", [["web"], ["web", "--"], ["-e", "A", "web", "--", "x"]])
 def test_exec_that_cannot_be_meant(run: Run, arguments: list[str]) -> None:
     """Exit 64, so that a script tells it from the command's own status."""
     assert run("exec", *arguments).exit_code == 64
@@ -119,6 +141,6 @@ def test_a_reader_that_goes_away_ends_it_quietly(state_dir: Path, start: Start, 
 def test_stdin_of_a_process_is_fed_to_its_end(state_dir: Path, start: Start, plane: Plane) -> None:
     """From a real pipe."""
     plane.stream.end()
-    process = start("exec", "web", "--", "cat", stdin=subprocess.PIPE)
+    process = start("exec", "-i", "web", "--", "cat", stdin=subprocess.PIPE)
     process.communicate("through a pipe", timeout=PATIENCE)
     assert [asked[2].stdin for asked in plane.asked] == [b"through a pipe"]

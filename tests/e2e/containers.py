@@ -132,7 +132,7 @@ def counted(daemon: RunningDaemon, name: str, reason: str) -> int:
 
 def sh(daemon: RunningDaemon, name: str, script: str) -> str:
     """What a shell script prints inside."""
-    return daemon.cli("exec", name, "--no-stdin", "--", "sh", "-c", script).stdout
+    return daemon.cli("exec", name, "--", "sh", "-c", script).stdout
 
 
 def metric(daemon: RunningDaemon, name: str, **labels: str) -> float | None:

@@ -20,7 +20,7 @@ def test_exec_passes_output_input_and_exit_status_through(shared: RunningDaemon)
     shared.wait_ready("box")
     done = shared.cli("exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
-    assert shared.cli("exec", "box", "--", "wc", "-c", stdin="12345").stdout == "5\n"
+    assert shared.cli("exec", "-i", "box", "--", "wc", "-c", stdin="12345").stdout == "5\n"
     assert shared.cli("exec", "box", "--", "sh", "-c", "kill -9 $$", check=False).returncode == 137
     assert shared.cli("exec", "box", "--", "/no/such/program", check=False).returncode in (126, 127)
     told = shared.cli("exec", "box", "-e", "MOOD=calm", "-w", "/tmp", "--", "sh", "-c", "echo $MOOD in $PWD").stdout

@@ -4,43 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import controller
-from controller.runtime.directory.reach import closed_ancestors
 from tests.e2e.daemon import RunningDaemon
 from tests.e2e.directories import FOREVER, declare, is_alive, pid_of
+from tests.support.ordinary_user import ORDINARY, as_ordinary_user
 
-ORDINARY = 64124
 SAMPLES = Path(__file__).resolve().parents[2] / "manifests"
-
-
-# In a mount namespace of its own: shows the places named after $0 below folders that are closed to ordinary users.
-SHOW = """
-set -e
-hold=$(mktemp -d); mount -t tmpfs tmpfs "$hold"
-closed=$1; shift
-n=0; for place; do [ "$place" = -- ] && break; n=$((n+1)); mkdir "$hold/$n"; mount --bind "$place" "$hold/$n"; done
-for folder in $closed; do mount -t tmpfs -o mode=0755 tmpfs "$folder"; done
-n=0
-while [ "$1" != -- ]; do n=$((n+1)); mkdir -p "$1"; mount --bind "$hold/$n" "$1"; shift; done
-shift
-exec "$@"
-"""
-
-
-def as_ordinary_user() -> list[str]:
-    """What to put before a command; the same process becomes the command."""
-    code = Path(controller.__file__).parent.parent
-    places = [os.path.realpath(place) for place in (sys.base_prefix, sys.prefix, code)]
-    closed = closed_ancestors([f"{place}/x" for place in places], ORDINARY)
-    hidden = [place for place in places if place.startswith(tuple(f"{folder}/" for folder in closed))]
-    user = ["setpriv", "--reuid", str(ORDINARY), "--regid", str(ORDINARY), "--clear-groups", "--no-new-privs"]
-    return ["unshare", "--mount", "sh", "-c", SHOW, "show", " ".join(closed), *hidden, "--", *user]
 
 
 @pytest.fixture

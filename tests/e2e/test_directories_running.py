@@ -110,6 +110,7 @@ def test_exec_and_logs_work_inside(engineless: RunningDaemon) -> None:
     engineless.wait_ready("web")
     done = engineless.cli(
         "exec",
+        "-i",
         "web",
         "--",
         "sh",

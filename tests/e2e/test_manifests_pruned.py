@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.daemon import RunningDaemon
 from tests.e2e.directories import is_blocked, manifest
+from tests.support.hanging import hanging
 
 NAMES = ("one", "two", "three", "four", "five")
 
@@ -64,6 +65,24 @@ def test_a_mass_removal_is_held_back_shown_and_released_as_the_set_that_was_show
     assert "sandkeeper_prune_blocked 0.0" in five.metrics()
 
 
+def test_a_plan_says_the_same_of_what_is_held_back_with_a_daemon_and_without(five: RunningDaemon) -> None:
+    five.environment["SANDKEEPER_MANIFESTS"] = str(five.manifests)
+    replace(five)
+    five.until(lambda: is_blocked(five), "the removal is held back")
+    five.write("seldom.yaml", manifest("seldom", resources={"limits": {"memory": "64M"}}))
+    five.wait_ready("seldom")
+    asked = five.cli("plan", check=False)
+    five.stop()
+    remembered = (five.state_dir / "source.json").read_bytes()
+    alone = five.cli("plan", check=False)
+    assert (alone.returncode, alone.stdout, alone.stderr) == (asked.returncode, asked.stdout, asked.stderr)
+    assert asked.stderr == (
+        "error: 5 removals are held back: the watched folder was replaced, and 5 are no longer declared\n"
+    )
+    assert asked.returncode == 1
+    assert (five.state_dir / "source.json").read_bytes() == remembered
+
+
 def test_three_of_five_go_without_asking(five: RunningDaemon) -> None:
     for name in NAMES[:3]:
         five.undeclare(name)
@@ -82,6 +101,19 @@ def mounted() -> Iterator[RunningDaemon]:
             yield daemon
     finally:
         subprocess.run(["umount", "--lazy", str(daemon.manifests)], check=False, capture_output=True)
+
+
+@pytest.mark.root
+def test_a_folder_that_does_not_answer_holds_up_neither_the_command_line_nor_the_end(
+    engineless: RunningDaemon,
+) -> None:
+    engineless.write("one.yaml", manifest("one"))
+    engineless.wait_ready("one")
+    with hanging(engineless.manifests):
+        assert "one" in engineless.cli("get").stdout
+        engineless.cli("suspend", "one")
+        engineless.wait_condition("one", "Suspended", "True")
+        assert engineless.stop() == 0
 
 
 @pytest.mark.root

@@ -182,11 +182,13 @@ class MemoryRuntime:
 
 @dataclass
 class MemorySource:
-    """Delivers the snapshots that a test hands it; `silent`: its first look takes for ever."""
+    """Delivers the snapshots that a test hands it; `silent`: its first look takes for ever. `died`: its thread has."""
 
     present: Snapshot = field(default_factory=lambda: Snapshot(synced=True))
     changed: Callable[[Snapshot], None] | None = None
     silent: bool = False
+    hanging: str = ""
+    died: bool = False
 
     def start(self, changed: Callable[[Snapshot], None]) -> None:
         self.changed = changed
@@ -207,6 +209,12 @@ class MemorySource:
 
     def rescan(self) -> None:
         """There is nothing else to see."""
+
+    def alive(self) -> bool:
+        return not self.died
+
+    def trouble(self) -> str:
+        return self.hanging
 
     def stop(self) -> None:
         """Nothing runs."""

@@ -12,7 +12,7 @@ from controller.model.identity import Key
 from controller.model.observed import Capabilities
 from controller.model.record import Termination
 from controller.model.status import EventRecord
-from controller.report.protocol import DaemonInfo, SandboxView
+from controller.report.protocol import DaemonInfo, Preview, SandboxView
 from controller.runtime.protocol import ExecRequest
 from tests.report.values import NOON
 
@@ -68,6 +68,7 @@ class FakePlane:
     stream: FakeStream = field(default_factory=FakeStream)
     failure: Exception | None = None
     plan_lines: Callable[[], Sequence[str]] = lambda: ["create sandbox default/web: it is declared"]
+    plan_faults: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
@@ -102,12 +103,27 @@ class FakePlane:
             self._changed.wait_for(lambda: self._version > version, timeout)
             return self._version
 
-    def events(self, key: Key | None, after: int, limit: int) -> Sequence[EventRecord]:
-        found = [event for event in self.kept_events if key in (None, event.key) and event.id > after]
+    def events(self, key: Key | None, after: int, limit: int, namespace: str | None = None) -> Sequence[EventRecord]:
+        of_all = [event for event in self.kept_events if namespace in (None, event.key.namespace)]
+        found = [event for event in of_all if key in (None, event.key) and event.id > after]
         return found[:limit] if after else found[-limit:]
 
-    def plan(self) -> Sequence[str]:
-        return self.plan_lines()
+    def happen(self, event: EventRecord) -> None:
+        """Keep another event, and wake who waits for one; no sandbox changes."""
+        with self._changed:
+            self.kept_events.append(event)
+            self._changed.notify_all()
+
+    def wait_for_event(self, after: int, timeout: float) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest() > after, timeout)
+            return self._newest()
+
+    def _newest(self) -> int:
+        return max((event.id for event in self.kept_events), default=0)
+
+    def plan(self) -> Preview:
+        return Preview(self.plan_lines(), self.plan_faults)
 
     def suspend(self, key: Key, cause: str) -> None:
         self._act("suspend", key)

@@ -13,10 +13,12 @@ import httpx
 import pytest
 
 from controller.model.identity import sandbox_key
-from controller.report import listing
+from controller.report import watching
 from controller.report.backend import Backend
+from controller.report.listing import SandboxFeed
 from controller.report.metrics import Metrics
 from controller.report.usage_history import UsageHistory
+from controller.report.watching import Watch
 from tests.report.conftest import Served
 from tests.report.plane import FakePlane
 from tests.report.values import NOON, WEB, event, termination, usage, view
@@ -97,12 +99,15 @@ def test_events_are_picked_by_sandbox_namespace_and_id(tcp: httpx.Client, plane:
     assert tcp.get("/api/v1/events", params={"after": "soon"}).status_code == 400
 
 
-def test_a_plan_is_lines(tcp: httpx.Client) -> None:
-    assert tcp.get("/api/v1/plan").json() == {"operations": ["create sandbox default/web: it is declared"]}
+def test_a_plan_is_lines(unix: httpx.Client) -> None:
+    assert unix.get("/api/v1/plan").json() == {
+        "operations": ["create sandbox default/web: it is declared"],
+        "faults": [],
+    }
 
 
-def test_a_watcher_gets_the_list_at_once_and_after_each_change(tcp: httpx.Client, plane: FakePlane) -> None:
-    with tcp.stream("GET", "/api/v1/sandboxes", params={"watch": "true"}) as answer:
+def test_a_watcher_gets_the_list_at_once_and_after_each_change(unix: httpx.Client, plane: FakePlane) -> None:
+    with unix.stream("GET", "/api/v1/sandboxes", params={"watch": "true"}) as answer:
         lines = answer.iter_lines()
         assert len(json.loads(next(lines))["items"]) == 1
         plane.change(view(), view(OTHER))
@@ -110,11 +115,25 @@ def test_a_watcher_gets_the_list_at_once_and_after_each_change(tcp: httpx.Client
         assert (changed["version"], len(changed["items"])) == (2, 2)
 
 
+def test_a_watcher_of_events_gets_those_that_are_there_and_each_new_one(unix: httpx.Client, plane: FakePlane) -> None:
+    def messages(line: str) -> list[str]:
+        return [each["message"] for each in json.loads(line)["items"]]
+
+    team_a = sandbox_key("team-a", "web")
+    plane.kept_events = [replace(event(1), id=1), replace(event(2, key=team_a), id=2)]
+    with unix.stream("GET", "/api/v1/events", params={"watch": "true", "namespace": "default"}) as answer:
+        lines = answer.iter_lines()
+        assert messages(next(lines)) == ["message 1"]
+        plane.happen(replace(event(3, key=team_a), id=3))
+        plane.happen(replace(event(4), id=4))
+        assert messages(next(lines)) == ["message 4"]
+
+
 def test_a_watcher_hears_that_the_daemon_lives_where_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("KEEP_ALIVE_SECONDS", 0.03), ("_LOOK_SECONDS", 0.01), ("_QUIET_SECONDS", 0.001)):
-        monkeypatch.setattr(listing, name, seconds)
+        monkeypatch.setattr(watching, name, seconds)
     plane, history = FakePlane([view()]), UsageHistory()
-    watch = listing.Watch(Backend(plane, Metrics("0", (), history), history, output=False), namespace=None)
+    watch = Watch(SandboxFeed(Backend(plane, Metrics("0", (), history), history, private=False), namespace=None))
     lines = iter(watch)
     assert next(lines).startswith(b'{"version":1,')
     assert [next(lines), next(lines)] == [b"\n", b"\n"]
@@ -173,8 +192,16 @@ def test_neither_is_anything_else_written_or_logs_read_over_tcp(
     assert plane.asked == []
 
 
-def test_a_plan_that_hangs_starves_neither_probes_nor_metrics(
-    tcp: httpx.Client, plane: FakePlane, served: Served
+@pytest.mark.parametrize("path", ["/api/v1/plan", "/api/v1/sandboxes?watch=true", "/api/v1/events?watch=true"])
+def test_what_costs_more_than_a_look_is_not_for_everybody(tcp: httpx.Client, plane: FakePlane, path: str) -> None:
+    """A directory sandbox shares the machine's network, and could ask for it without end."""
+    answer = tcp.get(path)
+    assert answer.status_code == 403
+    assert "unix socket" in answer.json()["error"]
+
+
+def test_a_plan_that_hangs_starves_neither_probes_nor_reads(
+    unix: httpx.Client, plane: FakePlane, served: Served
 ) -> None:
     let_go, entered = threading.Event(), threading.Semaphore(0)
 
@@ -183,18 +210,20 @@ def test_a_plan_that_hangs_starves_neither_probes_nor_metrics(
         let_go.wait(20)
         return []
 
+    def ask() -> None:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(served.socket)), timeout=30) as client:
+            client.get("http://localhost/api/v1/plan")
+
     plane.plan_lines = hang
-    asking = [
-        threading.Thread(target=lambda: httpx.get(f"{served.server.url}/api/v1/plan", timeout=30)) for _ in range(12)
-    ]
+    asking = [threading.Thread(target=ask) for _ in range(12)]
     for thread in asking:
         thread.start()
     try:
         for _ in range(8):
             assert entered.acquire(timeout=10)
-        assert tcp.get("/healthz").status_code == 200
-        assert tcp.get("/metrics").status_code == 200
-        assert tcp.get("/api/v1/sandboxes").status_code == 200
+        assert unix.get("/healthz").status_code == 200
+        assert unix.get("/metrics").status_code == 200
+        assert unix.get("/api/v1/sandboxes").status_code == 200
         assert not entered.acquire(blocking=False)
     finally:
         let_go.set()
@@ -202,11 +231,11 @@ def test_a_plan_that_hangs_starves_neither_probes_nor_metrics(
             thread.join()
 
 
-def test_a_fault_of_ours_is_told_without_its_inside(tcp: httpx.Client, plane: FakePlane) -> None:
+def test_a_fault_of_ours_is_told_without_its_inside(unix: httpx.Client, plane: FakePlane) -> None:
     def fail() -> list[str]:
         raise ZeroDivisionError("inside")
 
     plane.plan_lines = fail
-    answer = tcp.get("/api/v1/plan")
+    answer = unix.get("/api/v1/plan")
     assert answer.status_code == 500
     assert "inside" not in answer.text

@@ -99,6 +99,15 @@ def test_a_message_cannot_command_the_terminal(stream: io.StringIO) -> None:
     assert "\\x1b[2Jcleared\\nforged line odd=\\r" in line
 
 
+def test_a_traceback_cannot_command_the_terminal(stream: io.StringIO) -> None:
+    configure_logging(stream, json=False)
+    try:
+        raise ValueError("\x1b[2Jcleared")
+    except ValueError:
+        structlog.get_logger().exception("pass_panicked")
+    assert stream.getvalue().splitlines()[-1] == "ValueError: \\x1b[2Jcleared"
+
+
 def test_every_line_of_a_pass_carries_the_sandbox_and_the_pass(stream: io.StringIO) -> None:
     configure_logging(stream)
     with structlog.contextvars.bound_contextvars(sandbox="default/web", pass_id="0a"):

@@ -77,6 +77,7 @@ def test_a_sandbox_is_rendered_whole() -> None:
                     {"at": "2026-11-24T12:00:02.000Z", "value": 65e6},
                 ],
             },
+            "limits": {"memory": 64 << 20, "cpu": 500, "disk": 1 << 30, "openFiles": 1024},
             "usage": {
                 "at": "2026-11-24T12:00:00.000Z",
                 "cpuSeconds": 1.5,
@@ -124,7 +125,9 @@ def test_a_sandbox_that_no_file_declares_shows_its_last_manifest() -> None:
 def test_limits_in_force_are_those_last_applied() -> None:
     resized = replace(view(), record=replace(record(), applied=Limits(memory=None, cpu=250, pids=7)))
     summary = UsageSummary(None, dict.fromkeys((Resource.MEMORY, Resource.CPU, Resource.DISK), 1.0))
-    assert sandbox_document(resized, summary)["status"]["usage"]["lastHour"] == {
+    served = sandbox_document(resized, summary)["status"]
+    assert served["limits"] == {"cpu": 250, "pids": 7, "disk": 1 << 30, "openFiles": 1024}
+    assert served["usage"]["lastHour"] == {
         "memory": {"p95": 1},
         "cpu": {"p95": 1, "limit": 250},
         "disk": {"p95": 1, "limit": 1 << 30},

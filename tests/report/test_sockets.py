@@ -153,7 +153,8 @@ def test_a_stop_ends_streams(tmp_path: Path) -> None:
     watching, following = threading.Event(), threading.Event()
 
     def watch() -> None:
-        with httpx.stream("GET", f"{server.url}/api/v1/sandboxes?watch=true") as answer:
+        url, transport = "http://localhost/api/v1/sandboxes?watch=true", httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(transport=transport) as client, client.stream("GET", url) as answer:
             for _ in answer.iter_lines():
                 watching.set()
 

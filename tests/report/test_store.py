@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,23 @@ def test_events_of_one_sandbox_are_picked(store: SqliteStore) -> None:
     of_other = store.add_event(event(0, key=OTHER))
     assert store.events(OTHER) == [of_other]
     assert store.events(OTHER, after=of_other.id) == []
+
+
+def test_events_of_one_namespace_are_picked_before_they_are_counted(store: SqliteStore) -> None:
+    mine = [store.add_event(event(number, key=sandbox_key("team-a", "web"))) for number in range(3)]
+    for number in range(5):
+        store.add_event(event(number))
+    assert store.events(limit=2, namespace="team-a") == mine[1:]
+    assert store.events(after=mine[0].id, limit=1, namespace="team-a") == [mine[1]]
+
+
+def test_who_waits_for_an_event_is_woken_by_it_and_by_its_repetition(store: SqliteStore) -> None:
+    assert store.wait_for_event(0, 0.0) == 0
+    with ThreadPoolExecutor() as pool:
+        for newest in (1, 2):
+            waiting = pool.submit(store.wait_for_event, newest - 1, 20.0)
+            store.add_event(event(0))
+            assert waiting.result() == newest
 
 
 def test_event_ids_grow_over_a_restart(store: SqliteStore, path: Path) -> None:
