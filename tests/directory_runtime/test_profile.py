@@ -157,6 +157,21 @@ def test_a_state_folder_below_a_closed_one_is_shown_to_its_sandboxes_alone() -> 
 
 
 @pytest.mark.root
+def test_a_view_of_its_own_needs_none_of_the_few_files_that_it_may_have_open() -> None:
+    top = new_state_dir()
+    (top / "state").mkdir()
+    top.chmod(0o700)
+    house = House(top / "state")
+    try:
+        few = {"limits": {"openFiles": 16}}
+        ids = [house.make("sleep", "100", name=f"s{number}", resources=few) for number in range(8)]
+        assert [house.run(id, "sh", "-c", "ulimit -n; echo x > x && cat x") for id in ids] == [(0, "16\nx\n")] * 8
+    finally:
+        house.close()
+        top.rmdir()
+
+
+@pytest.mark.root
 def test_a_state_folder_that_is_a_link_into_a_closed_one_works_too() -> None:
     top, links = new_state_dir(), new_state_dir()
     (top / "state").mkdir()

@@ -124,18 +124,18 @@ def _become(launch: Launch, stdio: tuple[int, int, int], report: int) -> None:
 
 
 def _set_up(launch: Launch, stdio: tuple[int, int, int], report: int) -> None:
-    """The order matters: what needs root comes before the change of user."""
+    """The order matters: what needs root comes before the change of user, what needs descriptors before their limit."""
     os.setsid()
     _restore_signals()
     for file in launch.join:
         _join(file)
-    _limit(launch)
     if launch.hidden:
         _hide(launch)
     for target, source in enumerate(stdio):
         os.dup2(source, target)
     os.closerange(3, report)
     os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+    _limit(launch)
     os.umask(0o077)
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if launch.uid is not None:
