@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -154,6 +155,33 @@ def test_a_state_folder_below_a_closed_one_is_shown_to_its_sandboxes_alone() -> 
         house.close()
         (top / "other").unlink()
         top.rmdir()
+
+
+@pytest.mark.root
+def test_temporary_places_are_its_own_and_count_as_its_disk() -> None:
+    state = Path(tempfile.mkdtemp(prefix="sandkeeper-test-", dir="/opt"))
+    state.chmod(0o755)
+    house = House(state)
+    try:
+        id = house.make("sh", "-c", "head -c 3000000 /dev/zero > /tmp/main; echo made; sleep 100")
+        until(lambda: "made" in house.log(id))
+        assert house.run(id, "sh", "-c", "echo more > /var/tmp/exec; ls /tmp; ls $TMPDIR") == (0, "exec\nmain\n" * 2)
+        assert {path.name for path in (house.folder(id) / "tmp").iterdir()} == {"main", "exec"}
+        assert not Path("/tmp/main").exists()
+        until(lambda: (house.runtime.usage([house.see(id)])[id].disk or 0) > 3_000_000)
+    finally:
+        house.close()
+
+
+@pytest.mark.root
+def test_the_places_above_its_own_folders_stay_the_machines(house: House) -> None:
+    shared = f"/tmp/{uuid.uuid4()}"
+    code, text = house.run(
+        house.make(), "sh", "-c", f"echo here > {shared}; cat $HOME/../../directories/*/sandbox.json"
+    )
+    assert code != 0, text
+    assert Path(shared).read_text() == "here\n"
+    Path(shared).unlink()
 
 
 @pytest.mark.root

@@ -21,7 +21,8 @@ _AT_START: Final = "nothing of it runs now: put in force with each command"
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was found: the group's limits (None: there is no group), its version, what /proc/<pid>/status says of the
-    main process by field (None: none runs) and its soft and hard limit of open files, and the sandbox's own host user.
+    main process by field (None: none runs) and its soft and hard limit of open files, the sandbox's own host user, and
+    where memory that it fills outlives it.
     """
 
     group: CgroupLimits | None
@@ -29,6 +30,7 @@ class Evidence:
     status: Mapping[str, str] | None
     open_files: str
     host_uid: int | None
+    outlived_in: tuple[str, ...] = ()
 
 
 def read_process(pid: int | None) -> tuple[Mapping[str, str] | None, str]:
@@ -76,6 +78,9 @@ def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Call
     value: int | None = getattr(group, name)
     if value is None:
         return ContractRow(name, _MEASURED, "tick", wanted, f"{mechanism} sets no limit; it is put back")
+    if evidence.outlived_in and name == "memory":
+        reason = f"what it leaves in {', '.join(evidence.outlived_in)} counts no more once it has ended"
+        return ContractRow(name, _MEASURED, mechanism, shown(value), reason)
     return ContractRow(name, _ENFORCED, mechanism, shown(value))
 
 
@@ -128,7 +133,7 @@ def _filesystem(evidence: Evidence) -> ContractRow:
     if evidence.host_uid is None:
         reason = f"it runs as the controller's own user {os.geteuid()}: what that user may read and write, it may"
     else:
-        reason = "it reads what everybody may read, and writes where everybody may write (/tmp)"
+        reason = "it reads what everybody may read, and writes where everybody may write"
     return ContractRow("filesystem", _UNENFORCEABLE, "file permissions", "host", reason)
 
 

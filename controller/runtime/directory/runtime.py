@@ -28,6 +28,7 @@ from controller.runtime.directory.launch import Launcher, Words
 from controller.runtime.directory.lifecycle import REMOVED, Lifecycle, Parts, erase, make_folder
 from controller.runtime.directory.logs import DirectoryLog
 from controller.runtime.directory.observe import RUNTIME, Observer, live_limits, remembering
+from controller.runtime.directory.places import outlived_in
 from controller.runtime.directory.processes import Processes
 from controller.runtime.directory.record import TMP_FOLDER, Command, DirectoryRecord, instance_id, write_record
 from controller.runtime.directory.uids import HostUids
@@ -193,6 +194,7 @@ class DirectoryRuntime:
             status=status,
             open_files=open_files,
             host_uid=entry.record.host_uid,
+            outlived_in=outlived_in(instance.pid, instance.path),
         )
         return contract_rows(evidence, spec)
 
