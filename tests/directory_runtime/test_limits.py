@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from controller.model.errors import ResizePendingError
 from controller.model.observed import Assurance, ContractRow, InstanceState
 from controller.model.spec import Limits
+from controller.runtime.cgroup.limits import CgroupLimits
 from controller.runtime.directory import launch
+from controller.runtime.directory.contract import Evidence, contract_rows
 from tests.directory_runtime.house import House, desired, limits, until
 
 MIB = 1 << 20
@@ -130,6 +133,18 @@ def test_without_groups_limits_are_measured_and_never_called_enforced(bare_house
         assert "delegate" in rows[name].reason
     able = bare_house.runtime.capabilities()
     assert (able.updatable, able.throttle, able.freeze) == (frozenset(), False, True)
+
+
+def test_a_group_that_the_sandboxes_own_user_may_change_is_measured_and_never_called_enforced() -> None:
+    group = CgroupLimits(64 * MIB, 0, 500, 20, frozenset({"memory", "swap", "cpu", "pids"}))
+    wanted = desired(resources=limits(memory="64Mi", cpu="500m", pids=20)).spec
+    delegated = Evidence(group, 2, None, "", host_uid=None)
+    rows = {row.limit: row for row in contract_rows(delegated, wanted)}
+    for name, value in (("memory", "64Mi"), ("cpu", "500m"), ("pids", "20")):
+        assert (rows[name].state, rows[name].value) == (Assurance.MEASURED, value)
+        assert "may change its group" in rows[name].reason
+    rows = {row.limit: row for row in contract_rows(replace(delegated, host_uid=200_000), wanted)}
+    assert {rows[name].state for name in ("memory", "swap", "cpu", "pids")} == {Assurance.ENFORCED}
 
 
 def test_what_a_directory_cannot_keep_is_said(any_house: House) -> None:

@@ -15,6 +15,7 @@ from controller.runtime.cgroup.limits import CgroupLimits
 
 _ENFORCED, _MEASURED, _UNENFORCEABLE = Assurance.ENFORCED, Assurance.MEASURED, Assurance.UNENFORCEABLE
 _NO_CONTROLLER: Final = "no {0} cgroup is ours to write: run as root, or delegate one (systemd's Delegate=yes)"
+_OWN_USER: Final = "it runs as the controller's own user, which may change its group: run the controller as root"
 _AT_START: Final = "nothing of it runs now: put in force with each command"
 
 
@@ -78,6 +79,8 @@ def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Call
     value: int | None = getattr(group, name)
     if value is None:
         return ContractRow(name, _MEASURED, "tick", wanted, f"{mechanism} sets no limit; it is put back")
+    if evidence.host_uid is None:
+        return ContractRow(name, _MEASURED, mechanism, shown(value), _OWN_USER)
     if evidence.outlived_in and name == "memory":
         reason = f"what it leaves in {', '.join(evidence.outlived_in)} counts no more once it has ended"
         return ContractRow(name, _MEASURED, mechanism, shown(value), reason)
@@ -86,14 +89,16 @@ def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Call
 
 def _swap(evidence: Evidence, file: str) -> ContractRow:
     group = evidence.group
-    if group is not None and group.swap == 0:
+    if group is not None and group.swap == 0 and evidence.host_uid is not None:
         return ContractRow("swap", _ENFORCED, f"cgroup v{evidence.version} {file}", "0")
     if not _machine_swaps():
         return ContractRow("swap", _ENFORCED, "the machine has no swap", "0")
     if group is None or "memory" not in group.known:
         return ContractRow("swap", _UNENFORCEABLE, "none", reason=_NO_CONTROLLER.format("memory"))
     reason = "the kernel does not count swap (boot with swapaccount=1)"
-    if "swap" in group.known:
+    if group.swap == 0:
+        reason = _OWN_USER
+    elif "swap" in group.known:
         reason = "memory can be swapped out beyond its limit"
     return ContractRow("swap", _UNENFORCEABLE, f"cgroup v{evidence.version} {file}", reason=reason)
 
