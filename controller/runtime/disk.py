@@ -143,6 +143,9 @@ class DiskWalker:
         except OSError as exc:
             log.warning("disk_walk_failed", id=watched.id, error=str(exc))
             watched.abandon()
+        except Exception:  # the others are measured all the same
+            log.exception("disk_walk_panicked", id=watched.id)
+            watched.abandon()
         now = self._clock.monotonic()
         watched.spent += now - started
         due = now

@@ -16,7 +16,7 @@ from controller.runtime.directory.inventory import Entry
 from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER
 from controller.runtime.directory.places import TEMPORARY, coverable
 from controller.runtime.directory.reach import closed_ancestors, may_mount
-from controller.runtime.directory.record import TMP_FOLDER
+from controller.runtime.directory.record import TMP_FOLDER, translated
 from controller.runtime.directory.supervisor.view import SHARED_MEMORY
 from controller.runtime.secrets import Secrets
 
@@ -86,9 +86,15 @@ class Launcher:
 
     def _view(self, entry: Entry, workspace: str) -> dict[str, Any] | None:
         """As `supervisor.view.View` wants it; None where it has no user of its own, or where we may not mount."""
-        record = entry.record
-        if record.host_uid is None:
+        if entry.record.host_uid is None:
             return None
+        try:
+            return self._view_of(entry, entry.record.host_uid, workspace)
+        except OSError as exc:
+            raise translated(exc, f"cannot look at what {entry.id} has to reach") from exc
+
+    def _view_of(self, entry: Entry, host_uid: int, workspace: str) -> dict[str, Any] | None:
+        record = entry.record
         tmp = str(entry.folder / TMP_FOLDER)
         seen = {workspace: False, tmp: False}
         if record.venv:
@@ -96,9 +102,9 @@ class Launcher:
         if record.interpreter:
             seen[record.interpreter] = True
         seen |= {os.path.realpath(path): read_only for path, read_only in seen.items()}
-        hidden = closed_ancestors(seen, record.host_uid)
+        hidden = closed_ancestors(seen, host_uid)
         if not may_mount():
-            _refuse_hidden(hidden, record.host_uid)
+            _refuse_hidden(hidden, host_uid)
             return None
         below = tuple(f"{folder}/" for folder in hidden)
         return {

@@ -134,6 +134,8 @@ def _wait_for_batch(pids: Iterable[int], deadline: float) -> None:
                 descriptor = os.pidfd_open(pid)
             except ProcessLookupError:
                 continue
+            except OSError as exc:
+                raise RuntimeFailure(f"cannot wait for process {pid}: {exc.strerror}; raise LimitNOFILE") from exc
             descriptors.add(descriptor)
             poll.register(descriptor, select.POLLIN)
         waiting = set(descriptors)

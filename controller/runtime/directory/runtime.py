@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import NotOwnedError
+from controller.model.errors import NotOwnedError, RuntimeFailure
 from controller.model.identity import Key, Owner
 from controller.model.observed import Capabilities, ContractRow, Observed, Usage
 from controller.model.spec import Desired, Limits, SandboxSpec
@@ -195,10 +196,13 @@ class DirectoryRuntime:
         """Remove environments never taken, folders half removed, and control groups of nobody."""
         self._environments.discard_forgotten()
         for doomed in self._config.directories.glob(f"{REMOVED}*"):
-            erase(doomed)
+            with _logged(doomed.name):
+                erase(doomed)
         ids = {entry.id for entry in self._inventory.entries()}
         for id in self._groups.names() - ids:
-            if not (self._config.directories / id).exists():  # not one that is being made
+            if (self._config.directories / id).exists():
+                continue  # it is being made
+            with _logged(id):
                 self._processes.kill_group(id)
                 self._groups.remove(id)
         if os.geteuid() == 0:
@@ -223,3 +227,12 @@ class DirectoryRuntime:
     def _lost(self) -> None:
         self._lifecycle.recover()
         self._wake(None)
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """What cannot be removed now is tried again with the next collection, and holds up nothing else."""
+    try:
+        yield
+    except RuntimeFailure as exc:
+        log.warning("garbage_not_removed", what=what, error=str(exc))
