@@ -19,11 +19,12 @@ SANDBOX_MARKER: Final = "SANDKEEPER_SANDBOX"
 EXEC_MARKER: Final = "SANDKEEPER_EXEC"
 
 _ENVIRON_BYTES: Final = 1 << 20
+_LONGEST_MARKER: Final = 64  # an id or a token is shorter: anything else is not ours, and not to be remembered
 _SETTLED_SECONDS: Final = 2.0
 
 
 def marker_of(pid: int, name: str) -> str:
-    """A variable of the environment that a process was started with; empty where it has none or is not ours to read.
+    """A marker in the environment that a process was started with; empty where it has none or is not ours to read.
 
     A process can overwrite its own: a marker shows membership, its absence shows nothing.
     """
@@ -38,7 +39,8 @@ def marker_of(pid: int, name: str) -> str:
     if start < 0:
         return ""
     start += len(wanted)
-    return os.fsdecode(content[start : content.find(b"\0", start)])
+    value = content[start : content.find(b"\0", start)]
+    return os.fsdecode(value) if len(value) <= _LONGEST_MARKER else ""
 
 
 def tree_of(table: ProcessTable, root: int, name: str, value: str) -> frozenset[int]:
