@@ -11,7 +11,8 @@ import pytest
 from controller.model.errors import ConflictError, RuntimeFailure, UsageError
 from controller.model.observed import InstanceState
 from controller.runtime.directory import lifecycle
-from controller.runtime.directory.membership import SANDBOX_MARKER, marker_of
+from controller.runtime.directory.membership import SANDBOX_MARKER
+from controller.runtime.procfs import marker_of
 from controller.runtime.protocol import ExecRequest
 from tests.directory_runtime.house import House, is_running, until
 

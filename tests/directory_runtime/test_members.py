@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from controller.model.observed import InstanceState
-from controller.runtime.directory import membership
+from controller.runtime.directory.membership import SANDBOX_MARKER
+from controller.runtime.procfs import EXEC_MARKER, marker_of
 from tests.directory_runtime.house import House, is_running, until
 
 # A double fork with a session of its own: its parent is the supervisor then, its process group nobody's.
@@ -60,10 +61,10 @@ def test_what_the_main_process_leaves_behind_ends_with_it(any_house: House) -> N
 
 
 def test_a_marker_that_is_no_id_is_not_kept_whatever_its_length() -> None:
-    env = {membership.SANDBOX_MARKER: "x" * 100_000, membership.EXEC_MARKER: "token"}
+    env = {SANDBOX_MARKER: "x" * 100_000, EXEC_MARKER: "token"}
     with subprocess.Popen(["sleep", "100"], env=env) as process:
-        until(lambda: membership.marker_of(process.pid, membership.EXEC_MARKER) == "token")
-        assert membership.marker_of(process.pid, membership.SANDBOX_MARKER) == ""
+        until(lambda: marker_of(process.pid, EXEC_MARKER) == "token")
+        assert marker_of(process.pid, SANDBOX_MARKER) == ""
         process.kill()
 
 

@@ -13,11 +13,12 @@ from controller.model.spec import EnvVar, Limits
 from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.directory.groups import join_files
 from controller.runtime.directory.inventory import Entry
-from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER
+from controller.runtime.directory.membership import SANDBOX_MARKER
 from controller.runtime.directory.places import TEMPORARY, coverable
 from controller.runtime.directory.reach import closed_ancestors, may_mount
 from controller.runtime.directory.record import TMP_FOLDER, translated
 from controller.runtime.directory.supervisor.view import SHARED_MEMORY
+from controller.runtime.procfs import EXEC_MARKER
 from controller.runtime.secrets import Secrets
 
 VENV_FOLDER: Final = "venv"

@@ -11,8 +11,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 
-from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER, tree_of
-from controller.runtime.procfs import ProcessTable
+from controller.runtime.directory.membership import SANDBOX_MARKER, tree_of
+from controller.runtime.procfs import EXEC_MARKER, ProcessTable
 
 _PASSES = 10
 
