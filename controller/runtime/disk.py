@@ -6,14 +6,14 @@ import heapq
 import itertools
 import os
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from controller.model.clock import Clock
-from controller.runtime.tree import BATCH, Steps, open_folder, walk
+from controller.runtime.portions import BATCH, Below
+from controller.runtime.tree import Steps, open_folder, walk
 
 log = structlog.get_logger(__name__)
 
@@ -143,6 +143,9 @@ class DiskWalker:
         except OSError as exc:
             log.warning("disk_walk_failed", id=watched.id, error=str(exc))
             watched.abandon()
+        except Exception:  # the others are measured all the same
+            log.exception("disk_walk_panicked", id=watched.id)
+            watched.abandon()
         now = self._clock.monotonic()
         watched.spent += now - started
         due = now
@@ -180,8 +183,7 @@ class _Count:
     def enter(self, parent: int, name: str) -> int | None:
         return open_folder(name, parent)
 
-    def visit(self, folder: int) -> Generator[None, None, list[str]]:
-        below = []
+    def visit(self, folder: int, below: Below) -> Steps:
         self.bytes += os.fstat(folder).st_blocks * _BLOCK
         with os.scandir(folder) as entries:
             for count, entry in enumerate(entries):
@@ -189,14 +191,13 @@ class _Count:
                     yield
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        below.append(entry.name)
+                        below.add(entry.name)
                         continue
                     status = entry.stat(follow_symlinks=False)
                 except OSError:
                     continue  # it vanished, or the folder lets nobody look
                 if status.st_nlink == 1 or self._first_seen(status):
                     self.bytes += status.st_blocks * _BLOCK
-        return below
 
     def leave(self, parent: int, name: str) -> None:
         """Nothing is left to do."""

@@ -9,6 +9,10 @@ from typing import Final, NamedTuple
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC
 _KERNEL_THREADS: Final = 2  # the pid of kthreadd, their parent
 _ENVIRON_BYTES: Final = 1 << 20
+_LONGEST_MARKER: Final = 64  # an id or a token is shorter: anything else is not ours, and not to be remembered
+
+EXEC_MARKER: Final = "SANDKEEPER_EXEC"
+"""What names the exec that a process belongs to, in its environment, by a token."""
 
 
 class Process(NamedTuple):
@@ -62,21 +66,24 @@ class ProcessTable:
         return frozenset(found)
 
 
-def environ_has(pid: int, marker: str, proc: str = "/proc") -> bool:
-    """Whether a process was started with `marker` (`NAME=value`) in its environment.
+def marker_of(pid: int, name: str, proc: str = "/proc") -> str:
+    """A marker in the environment that a process was started with; empty where it has none or is not ours to read.
 
-    False where it is gone or not ours to read. A process can overwrite what is read here, so that the marker can
-    show membership, and its absence shows nothing.
+    A process can overwrite its own: a marker shows membership, its absence shows nothing.
     """
     try:
         descriptor = os.open(f"{proc}/{pid}/environ", _FLAGS)
-    except OSError:
-        return False
-    try:
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
-            return os.fsencode(marker) in file.read(_ENVIRON_BYTES).split(b"\0")
+            content = b"\0" + file.read(_ENVIRON_BYTES)
     except OSError:
-        return False
+        return ""
+    wanted = b"\0" + name.encode() + b"="
+    start = content.find(wanted)
+    if start < 0:
+        return ""
+    start += len(wanted)
+    value = content[start : content.find(b"\0", start)]
+    return os.fsdecode(value) if len(value) <= _LONGEST_MARKER else ""
 
 
 def _read_process(folder: str, ticks: int, page: int) -> Process | None:

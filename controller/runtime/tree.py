@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from controller.runtime.portions import BATCH, Below
+
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_LEVELS: Final = 32
-BATCH: Final = 512
+_MOST_NAMES: Final = 32_768  # of folders to enter that are remembered at the root; half of it at each level below
+_FEWEST_NAMES: Final = 512
 _PASSES: Final = 5
 
 Steps = Generator[None, None, None]
@@ -28,8 +31,8 @@ class Visitor(Protocol):
     def enter(self, parent: int, name: str) -> int | None:
         """Open a folder by its name in the open folder `parent`; None to pass it by."""
 
-    def visit(self, folder: int) -> Generator[None, None, list[str]]:
-        """Deal with an open folder's entries, in steps; returns the names of the folders in it to enter."""
+    def visit(self, folder: int, below: Below) -> Steps:
+        """Deal with an open folder's entries, in steps, and add the folders to enter to `below`."""
 
     def leave(self, parent: int, name: str) -> None:
         """A folder is done, with everything below it."""
@@ -42,7 +45,7 @@ class _Frame:
     name: str
     descriptor: int | None
     identity: tuple[int, int]
-    pending: list[str]
+    below: Below
 
     @property
     def opened(self) -> int:
@@ -92,14 +95,14 @@ def walk(root: int, visitor: Visitor) -> Steps:
     """
     frames: list[_Frame] = []
     try:
-        frames.append((yield from _visited(os.dup(root), "", visitor)))
+        frames.append((yield from _visited(os.dup(root), "", 0, visitor)))
         while frames:
             frame = frames[-1]
-            if frame.pending:
-                name = frame.pending.pop()
+            name = yield from frame.below.take(frame.opened)
+            if name is not None:
                 descriptor = _entered(frame, name, visitor)
                 if descriptor is not None:
-                    frames.append((yield from _visited(descriptor, name, visitor)))
+                    frames.append((yield from _visited(descriptor, name, len(frames), visitor)))
                     _close_ancestor(frames)
                 continue
             frames.pop()
@@ -113,14 +116,16 @@ def walk(root: int, visitor: Visitor) -> Steps:
             frame.close()
 
 
-def _visited(descriptor: int, name: str, visitor: Visitor) -> Generator[None, None, _Frame]:
+def _visited(descriptor: int, name: str, depth: int, visitor: Visitor) -> Generator[None, None, _Frame]:
+    below = Below(max(_FEWEST_NAMES, _MOST_NAMES >> depth))
     try:
         status = os.fstat(descriptor)
-        pending = yield from visitor.visit(descriptor)
+        yield from visitor.visit(descriptor, below)
+        below.found_all()
     except BaseException:
         os.close(descriptor)
         raise
-    return _Frame(name, descriptor, (status.st_dev, status.st_ino), pending)
+    return _Frame(name, descriptor, (status.st_dev, status.st_ino), below)
 
 
 def _entered(frame: _Frame, name: str, visitor: Visitor) -> int | None:
@@ -220,17 +225,15 @@ class _Eraser:
             self.leave(parent, name)
         return folder
 
-    def visit(self, folder: int) -> Generator[None, None, list[str]]:
-        below = []
+    def visit(self, folder: int, below: Below) -> Steps:
         with os.scandir(folder) as entries:
             for count, entry in enumerate(entries):
                 if not count % BATCH:
                     yield
                 if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.name)
+                    below.add(entry.name)
                     continue
                 self.unlink(folder, entry.name)
-        return below
 
     def unlink(self, folder: int, name: str) -> None:
         try:

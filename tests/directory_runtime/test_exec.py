@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.model.errors import ConflictError, UsageError
+from controller.model.errors import ConflictError, RuntimeFailure, UsageError
 from controller.model.observed import InstanceState
+from controller.runtime.directory import lifecycle
+from controller.runtime.directory.membership import SANDBOX_MARKER
+from controller.runtime.procfs import marker_of
 from controller.runtime.protocol import ExecRequest
 from tests.directory_runtime.house import House, is_running, until
 
@@ -152,6 +155,37 @@ def test_it_is_refused_where_the_sandbox_is_down(house: House) -> None:
     house.end_of(id)
     with pytest.raises(ConflictError, match="Exited"):
         house.runtime.exec(id, ExecRequest(("true",)))
+
+
+def test_it_is_refused_while_the_sandbox_is_being_stopped(any_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "EXEC_PATIENCE", 0.1)
+    id = any_house.make("sh", "-c", "trap 'echo asked' TERM; echo ready; while [ ! -e enough ]; do sleep 0.02; done")
+    until(lambda: "ready" in any_house.log(id))
+    stopping = threading.Thread(target=any_house.runtime.stop, args=(id, 60))
+    stopping.start()
+    until(lambda: "asked" in any_house.log(id))
+    with pytest.raises(ConflictError, match="being stopped"):
+        any_house.runtime.exec(id, ExecRequest(("touch", "made")))
+    (any_house.workspace(id) / "enough").touch()
+    stopping.join(10)
+    assert not stopping.is_alive()
+    assert not (any_house.workspace(id) / "made").exists()
+
+
+def test_a_removal_right_after_it_was_begun_ends_it_too(any_house: House) -> None:
+    for _ in range(5):
+        id = any_house.make()
+        any_house.runtime.exec(id, ExecRequest(("sleep", "1000")))
+        any_house.runtime.remove(id)
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        assert not [pid for pid in pids if is_running(pid) and marker_of(pid, SANDBOX_MARKER) == id]
+
+
+def test_where_it_cannot_be_set_up_that_is_said_at_once(house: House) -> None:
+    id = house.make()
+    house.run(id, "touch", "file")
+    with pytest.raises(RuntimeFailure, match="cannot be started: File exists"):
+        house.runtime.exec(id, ExecRequest(("true",), working_dir="/workspace/file"))
 
 
 def test_no_descriptor_is_left_open(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from controller.model.errors import ResizePendingError
 from controller.model.observed import Assurance, ContractRow, InstanceState
 from controller.model.spec import Limits
+from controller.runtime.cgroup.limits import CgroupLimits
+from controller.runtime.directory import launch
+from controller.runtime.directory.contract import Evidence, contract_rows
 from tests.directory_runtime.house import House, desired, limits, until
 
 MIB = 1 << 20
@@ -131,6 +135,18 @@ def test_without_groups_limits_are_measured_and_never_called_enforced(bare_house
     assert (able.updatable, able.throttle, able.freeze) == (frozenset(), False, True)
 
 
+def test_a_group_that_the_sandboxes_own_user_may_change_is_measured_and_never_called_enforced() -> None:
+    group = CgroupLimits(64 * MIB, 0, 500, 20, frozenset({"memory", "swap", "cpu", "pids"}))
+    wanted = desired(resources=limits(memory="64Mi", cpu="500m", pids=20)).spec
+    delegated = Evidence(group, 2, None, "", host_uid=None)
+    rows = {row.limit: row for row in contract_rows(delegated, wanted)}
+    for name, value in (("memory", "64Mi"), ("cpu", "500m"), ("pids", "20")):
+        assert (rows[name].state, rows[name].value) == (Assurance.MEASURED, value)
+        assert "may change its group" in rows[name].reason
+    rows = {row.limit: row for row in contract_rows(replace(delegated, host_uid=200_000), wanted)}
+    assert {rows[name].state for name in ("memory", "swap", "cpu", "pids")} == {Assurance.ENFORCED}
+
+
 def test_what_a_directory_cannot_keep_is_said(any_house: House) -> None:
     rows = _contract(any_house, any_house.make("sleep", "100"))
     for name in ("network", "filesystem", "seccomp"):
@@ -144,6 +160,60 @@ def test_a_sandbox_without_a_process_has_a_contract_too(any_house: House) -> Non
     rows = _contract(any_house, any_house.make())
     assert rows["openFiles"].state is Assurance.ENFORCED
     assert "each command" in rows["openFiles"].reason
+
+
+FILL = """
+import ctypes, pathlib
+pathlib.Path("/dev/shm/kept").write_bytes(bytes(20 << 20))
+libc = ctypes.CDLL(None)
+assert libc.shmget(0, ctypes.c_size_t(4096), 0o1600) >= 0
+libc.msgget(0, 0o1600)
+print(len(open("/proc/sysvipc/shm").readlines()), flush=True)
+"""
+
+
+def _left_on_the_machine(uid: int) -> list[str]:
+    """Shared memory and IPC objects of a user that everybody can see."""
+    files = [str(path) for path in Path("/dev/shm").iterdir() if path.stat().st_uid == uid]
+    objects = [line for kind in ("shm", "msg") for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()]
+    return files + [line for line in objects if str(uid) in line.split()]
+
+
+@pytest.mark.root
+def test_memory_that_it_shares_ends_with_it(any_house: House) -> None:
+    id = any_house.make("/usr/bin/python3", "-c", FILL, resources=limits(memory="64Mi"))
+    uid = any_house.workspace(id).stat().st_uid
+    for _ in range(4):
+        ended = any_house.end_of(id).exit
+        assert ended is not None
+        assert ended.code == 0, any_house.log(id)
+        any_house.runtime.start(id)
+    any_house.end_of(id)
+    assert any_house.log(id) == "2\n" * 5
+    assert _left_on_the_machine(uid) == []
+
+
+@pytest.mark.root
+def test_its_shared_memory_holds_half_of_its_memory(any_house: House) -> None:
+    id = any_house.make(resources=limits(memory="64Mi"))
+    code, text = any_house.run(id, "sh", "-c", "df -k /dev/shm | tail -n 1; head -c 40M /dev/zero > /dev/shm/x")
+    assert code != 0
+    assert text.split()[1] == str(32 << 10)
+    assert "No space left" in text
+
+
+@pytest.mark.root
+def test_memory_that_outlives_its_group_is_not_called_enforced(grouped: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = limits(memory="64Mi")
+    monkeypatch.setattr(launch, "may_mount", lambda: False)
+    id = grouped.make("sleep", "100", resources=resources)
+    row = _contract(grouped, id, resources=resources)["memory"]
+    assert (row.state, row.value) == (Assurance.MEASURED, "64Mi")
+    assert "/dev/shm, IPC objects" in row.reason
+    monkeypatch.undo()
+    grouped.runtime.kill(id)
+    grouped.runtime.start(id)
+    assert _contract(grouped, id, resources=resources)["memory"].state is Assurance.ENFORCED
 
 
 @pytest.mark.root

@@ -79,6 +79,21 @@ def test_a_log_is_capped_and_its_last_lines_stay() -> None:
         house.close()
 
 
+def test_the_log_of_a_crash_loop_is_capped_too() -> None:
+    house = House(new_state_dir(), log_bytes=4096)
+    try:
+        id = house.make("sh", "-c", "printf %1500d 1; exit 1")
+        for _ in range(6):
+            house.end_of(id)
+            house.runtime.start(id)
+        house.end_of(id)
+        sizes = [path.stat().st_size for path in house.folder(id).glob("output.log*")]
+        assert len(sizes) == 2
+        assert max(sizes) <= 4096
+    finally:
+        house.close()
+
+
 def test_following_loses_nothing_when_the_log_is_rotated() -> None:
     house = House(new_state_dir(), log_bytes=3_000)
     try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from controller.model.observed import InstanceState
+from controller.runtime.directory.membership import SANDBOX_MARKER
+from controller.runtime.procfs import EXEC_MARKER, marker_of
 from tests.directory_runtime.house import House, is_running, until
 
 # A double fork with a session of its own: its parent is the supervisor then, its process group nobody's.
@@ -55,6 +58,14 @@ def test_what_the_main_process_leaves_behind_ends_with_it(any_house: House) -> N
     os.kill(any_house.see(id).pid or 0, signal.SIGKILL)
     any_house.end_of(id)
     until(lambda: not is_running(pid))
+
+
+def test_a_marker_that_is_no_id_is_not_kept_whatever_its_length() -> None:
+    env = {SANDBOX_MARKER: "x" * 100_000, EXEC_MARKER: "token"}
+    with subprocess.Popen(["sleep", "100"], env=env) as process:
+        until(lambda: marker_of(process.pid, EXEC_MARKER) == "token")
+        assert marker_of(process.pid, SANDBOX_MARKER) == ""
+        process.kill()
 
 
 def test_what_escaped_is_paused_too(any_house: House) -> None:

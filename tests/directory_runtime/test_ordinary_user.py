@@ -25,6 +25,7 @@ def test_an_ordinary_user_has_all_that_needs_no_root() -> None:
     os.chown(home, ORDINARY, ORDINARY)
     needed = [os.path.realpath(path) for path in (sys.base_prefix, sys.prefix, REPOSITORY)]
     hidden = closed_ancestors(needed, ORDINARY)
+    binds = [(path, True) for path in needed if path.startswith(tuple(f"{closed}/" for closed in hidden))]
     arguments = ["-p", "no:cacheprovider", "-m", "not root", "--basetemp", f"{home}/pytest", "-rs"]
     launch = Launch(
         argv=[sys.executable, "-B", "-m", "pytest", *arguments, str(Path(__file__).parent)],
@@ -32,8 +33,7 @@ def test_an_ordinary_user_has_all_that_needs_no_root() -> None:
         cwd=str(REPOSITORY),
         home=str(REPOSITORY),
         uid=ORDINARY,
-        hidden=list(hidden),
-        binds=[(path, True) for path in needed if path.startswith(tuple(f"{closed}/" for closed in hidden))],
+        view={"hidden": list(hidden), "binds": binds, "covers": [], "shm_bytes": None},
     )
     code, text = run_launched(launch)
     shutil.rmtree(home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -153,6 +154,48 @@ def test_a_state_folder_below_a_closed_one_is_shown_to_its_sandboxes_alone() -> 
     finally:
         house.close()
         (top / "other").unlink()
+        top.rmdir()
+
+
+@pytest.mark.root
+def test_temporary_places_are_its_own_and_count_as_its_disk() -> None:
+    state = Path(tempfile.mkdtemp(prefix="sandkeeper-test-", dir="/opt"))
+    state.chmod(0o755)
+    house = House(state)
+    try:
+        id = house.make("sh", "-c", "head -c 3000000 /dev/zero > /tmp/main; echo made; sleep 100")
+        until(lambda: "made" in house.log(id))
+        assert house.run(id, "sh", "-c", "echo more > /var/tmp/exec; ls /tmp; ls $TMPDIR") == (0, "exec\nmain\n" * 2)
+        assert {path.name for path in (house.folder(id) / "tmp").iterdir()} == {"main", "exec"}
+        assert not Path("/tmp/main").exists()
+        until(lambda: (house.runtime.usage([house.see(id)])[id].disk or 0) > 3_000_000)
+    finally:
+        house.close()
+
+
+@pytest.mark.root
+def test_the_places_above_its_own_folders_stay_the_machines(house: House) -> None:
+    shared = f"/tmp/{uuid.uuid4()}"
+    code, text = house.run(
+        house.make(), "sh", "-c", f"echo here > {shared}; cat $HOME/../../directories/*/sandbox.json"
+    )
+    assert code != 0, text
+    assert Path(shared).read_text() == "here\n"
+    Path(shared).unlink()
+
+
+@pytest.mark.root
+def test_a_view_of_its_own_needs_none_of_the_few_files_that_it_may_have_open() -> None:
+    top = new_state_dir()
+    (top / "state").mkdir()
+    top.chmod(0o700)
+    house = House(top / "state")
+    try:
+        few = {"limits": {"openFiles": 16}}
+        ids = [house.make("sleep", "100", name=f"s{number}", resources=few) for number in range(8)]
+        assert [house.run(id, "sh", "-c", "ulimit -n; echo x > x && cat x") for id in ids] == [(0, "16\nx\n")] * 8
+    finally:
+        house.close()
         top.rmdir()
 
 

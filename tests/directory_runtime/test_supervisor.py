@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -203,6 +205,51 @@ def test_where_a_process_cannot_be_set_up_there_was_no_run_and_it_can_be_tried_a
     assert house.state(id) is InstanceState.RUNNING
 
 
+def _leave_one_descriptor(house: House) -> None:
+    """To the supervisor, beside that of the connection it is asked over."""
+    pid = house.supervisor() or 0
+    taken = {int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    free = (number for number in itertools.count() if number not in taken)
+    *_, last = itertools.islice(free, 2)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (last + 1, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+
+
+@pytest.mark.parametrize("fault", ["no descriptors", "no record"])
+def test_a_restart_that_fails_leaves_no_dead_run_that_looks_alive(any_house: House, fault: str) -> None:
+    any_house.make("sleep", "100", name="other")  # the supervisor stays
+    id = any_house.make("sh", "-c", "setsid sleep 100 & exit 3")
+    any_house.end_of(id)
+    blocked = any_house.folder(id) / "run.json.tmp"
+    limits = resource.prlimit(any_house.supervisor() or 0, resource.RLIMIT_NOFILE)
+    if fault == "no record":
+        blocked.mkdir()
+    else:
+        until(lambda: not _clients(any_house))
+        _leave_one_descriptor(any_house)
+    with pytest.raises(RuntimeFailure, match=r"Is a directory|Too many open files"):
+        any_house.runtime.start(id)
+    resource.prlimit(any_house.supervisor() or 0, resource.RLIMIT_NOFILE, limits)
+    assert any_house.state(id) is InstanceState.CREATED
+    assert any_house.see(id).pid is None
+    if blocked.exists():
+        blocked.rmdir()
+    any_house.runtime.start(id)
+    ended = any_house.end_of(id).exit
+    assert ended is not None
+    assert ended.code == 3
+
+
+def test_a_restart_that_fails_without_a_command_is_no_run_either(house: House) -> None:
+    id = house.make()
+    house.runtime.stop(id, 1)
+    blocked = house.folder(id) / "run.json.tmp"
+    blocked.mkdir()
+    with pytest.raises(RuntimeFailure, match="Is a directory"):
+        house.runtime.start(id)
+    assert house.state(id) is InstanceState.CREATED
+    blocked.rmdir()
+
+
 def test_a_supervisor_that_cannot_start_says_where_to_look(house: House) -> None:
     run_dir = house.state_dir / "run"
     run_dir.mkdir()
@@ -245,6 +292,12 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
         "controller.runtime.directory",
         "controller.runtime.directory.supervisor",
     }
+
+
+def _clients(house: House) -> int:
+    """How many connections the supervisor has open, beside the one it listens on."""
+    files = Path(f"/proc/{house.supervisor()}/fd").iterdir()
+    return sum(str(file.readlink()).startswith("socket:") for file in files) - 1
 
 
 def _imports(program: Path) -> set[str]:

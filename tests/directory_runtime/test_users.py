@@ -111,6 +111,18 @@ def test_a_user_is_free_again_once_nothing_needs_it(bare_town: Town) -> None:
     assert bare_town.claimed() == {}
 
 
+def test_a_user_that_was_given_up_is_not_the_next_one_given(bare_town: Town) -> None:
+    house = bare_town.house()
+    given = []
+    for number in range(4):
+        id = house.make("sleep", "100", uid=f"00000000-0000-4000-8000-00000000000{number}")
+        given.append(user(house, id))
+        house.runtime.remove(id)
+        house.workspaces.erase(id[:-2])
+        house.runtime.collect_garbage(lambda _: True)
+    assert len(set(given)) == 4
+
+
 def test_the_claims_of_a_state_folder_that_is_gone_are_taken_over(bare_town: Town) -> None:
     gone, house = bare_town.house(users=1), bare_town.house(users=1)
     gone.runtime.remove(gone.make("sleep", "100"))

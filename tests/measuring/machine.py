@@ -41,7 +41,7 @@ def running(*command: str, group: CgroupGroup | None = None) -> Iterator[subproc
     assert process.stdin is not None
     try:
         if group is not None:
-            group.add(process.pid)
+            put_in(group, process.pid)
         process.stdin.write("go\n")
         process.stdin.flush()
         yield process
@@ -51,6 +51,12 @@ def running(*command: str, group: CgroupGroup | None = None) -> Iterator[subproc
         assert process.stdout is not None
         process.stdout.close()
         process.wait()
+
+
+def put_in(group: CgroupGroup, pid: int) -> None:
+    """Move a process into a group from outside."""
+    for folder in group.paths.folders():
+        Path(folder, "cgroup.procs").write_text(str(pid))
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

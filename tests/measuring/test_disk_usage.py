@@ -14,7 +14,7 @@ import pytest
 from controller.model.clock import SystemClock
 from controller.runtime import disk as disk_module
 from controller.runtime.disk import DiskWalker
-from controller.runtime.tree import erase_tree
+from controller.runtime.tree import erase_tree, open_folder
 from tests.measuring.machine import NOBODY, as_user, open_files, wait_until
 from tests.measuring.sleeping_clock import SleepingClock
 
@@ -99,6 +99,21 @@ def test_past_what_is_remembered_links_count_each(make: Make, tmp_path: Path, mo
     fill(tmp_path / "file")
     os.link(tmp_path / "file", tmp_path / "link")
     assert measured(make(SystemClock()), tmp_path) == du(tmp_path) + 64 * KIB
+
+
+def test_a_walk_that_fails_in_a_way_nobody_thought_of_holds_up_no_other(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: str, parent: int | None = None) -> int | None:
+        if path.endswith("bad"):
+            raise ValueError("a bug")
+        return open_folder(path, parent)
+
+    monkeypatch.setattr(disk_module, "open_folder", fails)
+    walker = make(SystemClock())
+    walker.watch("bad", (str(tmp_path / "bad"),))
+    assert measured(walker, tmp_path) == du(tmp_path)
+    assert walker.usage("bad") is None
 
 
 def test_holes_take_no_space(make: Make, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from controller.runtime.cgroup import root as root_module
 from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.cgroup.hierarchy import CONTROLLERS, UNIFIED, CgroupMount, Hierarchy
 from controller.runtime.cgroup.root import CgroupRoot
-from tests.measuring.machine import NOBODY, as_user, line_of, running, v2_hierarchy, wait_until
+from controller.runtime.directory.groups import join_files
+from tests.measuring.machine import NOBODY, as_user, line_of, put_in, running, v2_hierarchy, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -71,7 +72,7 @@ def test_a_name_that_is_no_folders_is_refused(root: CgroupRoot, name: str) -> No
 def test_a_process_joins_by_writing_to_each_of_the_join_files(any_root: CgroupRoot) -> None:
     group = any_root.create("a")
     script = 'for file in "$@"; do echo $$ > "$file"; done; echo joined; exec sleep 60'
-    with running("sh", "-c", script, "sh", *group.join_files()) as process:
+    with running("sh", "-c", script, "sh", *join_files(group)) as process:
         assert line_of(process) == "joined"
         assert group.procs() == {process.pid}
 
@@ -89,14 +90,6 @@ def test_processes_of_groups_below_belong_to_it(any_root: CgroupRoot) -> None:
         process.wait()
     group.remove()
     assert not group.exists()
-
-
-def test_a_process_that_is_gone_cannot_be_added(any_root: CgroupRoot) -> None:
-    group = any_root.create("a")
-    with running("true") as process:
-        process.wait()
-        with pytest.raises(InstanceNotFoundError, match=str(process.pid)):
-            group.add(process.pid)
 
 
 def test_what_is_frozen_stands_still_until_it_is_thawed(any_root: CgroupRoot) -> None:
@@ -195,7 +188,7 @@ def test_a_process_that_its_parent_has_not_reaped_does_not_hold_up_a_removal(any
         time.sleep(60)
         os._exit(0)
     try:
-        group.add(pid)
+        put_in(group, pid)
         group.kill()
         group.remove()
     finally:
@@ -216,7 +209,7 @@ def test_root_may_use_every_controller_that_the_machine_has(root: CgroupRoot) ->
 
 def test_another_user_may_use_none() -> None:
     assert as_user(NOBODY, lambda: CgroupRoot("x").writable_controllers() == frozenset())
-    assert as_user(NOBODY, lambda: CgroupRoot("x").create("a").join_files() == ())
+    assert as_user(NOBODY, lambda: CgroupRoot("x").create("a").paths.folders() == ())
 
 
 def test_without_a_freezer_pausing_is_refused_with_what_to_do(group: CgroupGroup) -> None:
@@ -260,7 +253,7 @@ def test_at_the_top_of_a_container_its_processes_make_room(nested: Hierarchy) ->
             handed_down = Path(inner.paths.folders()[0], "cgroup.controllers").read_text().split()
             assert set(handed_down) >= root_module._SWITCHED_ON_V2
             assert outer.procs() == {process.pid}
-            inner.add(process.pid)
+            put_in(inner, process.pid)
             assert inner.procs() == {process.pid}
             inner.kill()
             inner.remove()

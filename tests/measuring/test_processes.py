@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.procfs import Process, ProcessTable, environ_has
+from controller.runtime.procfs import Process, ProcessTable, marker_of
 from tests.measuring.machine import line_of, running, wait_until
 
 PR_SET_DUMPABLE = 4
@@ -112,12 +112,11 @@ def test_a_process_that_hides_behind_root_is_seen_as_who_it_is() -> None:
 
 
 def test_the_environment_that_a_process_was_started_with_is_searched() -> None:
-    with running("env", "-i", "A=1", "MARKER=abc", "sleep", "60") as process:
-        wait_until(lambda: environ_has(process.pid, "A=1"), "it runs")
-        assert environ_has(process.pid, "MARKER=abc")
-        assert not environ_has(process.pid, "MARKER=ab")
-        assert not environ_has(process.pid, "ARKER=abc")
-    assert not environ_has(process.pid, "MARKER=abc")
+    with running("env", "-i", "A=1", "MARKER=abc", "LONG=" + "x" * 65, "sleep", "60") as process:
+        wait_until(lambda: marker_of(process.pid, "A") == "1", "it runs")
+        assert marker_of(process.pid, "MARKER") == "abc"
+        assert marker_of(process.pid, "ARKER") == marker_of(process.pid, "LONG") == ""
+    assert marker_of(process.pid, "MARKER") == ""
 
 
 def test_entries_that_vanish_while_they_are_read_are_left_out(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from controller.runtime import tree
-from controller.runtime.tree import open_folder, walk
+from controller.runtime.portions import Below
+from controller.runtime.tree import Steps, open_folder, walk
 from tests.measuring.machine import open_files
 
 DEPTH = 12
@@ -29,10 +30,11 @@ class Recorder:
             self._at_the_bottom()
         return open_folder(name, parent)
 
-    def visit(self, folder: int) -> Generator[None, None, list[str]]:
+    def visit(self, folder: int, below: Below) -> Steps:
         yield
         # Last in the list is first to be entered: every level goes down before it goes aside.
-        return sorted(os.listdir(folder), key=lambda name: name.startswith(("level", "bottom")))
+        for name in sorted(os.listdir(folder), key=lambda name: name.startswith(("level", "bottom"))):
+            below.add(name)
 
     def leave(self, parent: int, name: str) -> None:
         assert name in os.listdir(parent) or name in ("level3", "level8"), "only of what was moved has it no name"
@@ -110,3 +112,30 @@ def test_a_walk_given_up_midway_closes_what_it_opened(nest: Path) -> None:
     steps.close()
     assert open_files() == before
     os.close(root)
+
+
+def test_of_very_many_folders_only_a_portion_is_remembered_and_all_are_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_MOST_NAMES", 40)
+    monkeypatch.setattr(tree, "_FEWEST_NAMES", 10)
+    names = {f"{number}" for number in range(400)}
+    for name in names:
+        (tmp_path / "wide" / name / "deep").mkdir(parents=True)
+    most = 0
+
+    class Watching(Recorder):
+        def visit(self, folder: int, below: Below) -> Steps:
+            nonlocal most
+            for name in os.listdir(folder):
+                below.add(name)
+                most = max(most, len(below))
+            yield
+
+    recorder = Watching(lambda: None)
+    root = os.open(tmp_path / "wide", os.O_RDONLY)
+    for _ in walk(root, recorder):
+        pass
+    os.close(root)
+    assert sorted(recorder.visited) == sorted([*names, *["deep"] * 400])
+    assert most == 40

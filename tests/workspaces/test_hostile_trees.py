@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.runtime import ownership
+from controller.runtime import tree as tree_module
 from controller.runtime.ownership import hand_over
 from controller.runtime.tree import erase_tree
 from tests.measuring.machine import NOBODY, as_user
@@ -143,6 +145,15 @@ def test_a_mounted_device_in_the_tree_is_not_emptied(tmp_path: Path) -> None:
         subprocess.run(["umount", str(mount)], check=True)
 
 
+def test_a_folder_with_very_many_folders_is_deleted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_module, "_MOST_NAMES", 40)
+    monkeypatch.setattr(tree_module, "_FEWEST_NAMES", 40)
+    for number in range(500):
+        (tmp_path / "wide" / f"{number}" / "deep").mkdir(parents=True)
+    erase_tree(str(tmp_path / "wide"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.root
 class TestHandingOver:
     """A folder changes hands, with what belongs to its former owner."""
@@ -196,6 +207,21 @@ class TestHandingOver:
         os.link(tree / "below/file", tree / "second")
         hand_over(str(tree), OWNER, OWNER)
         assert self.owners(tree) == {"below": OWNER, "file": OWNER, "link": OWNER, "second": OWNER}
+
+    def test_however_many_linked_files_there_are_each_is_given_or_kept_as_it_should(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ownership, "_MOST_LINKED", 10)
+        tree = self.made(tmp_path)
+        for number in range(60):
+            inside, place = tree / f"inside{number}", tree if number % 2 else tmp_path
+            inside.touch()
+            os.chown(inside, FORMER, FORMER)
+            os.link(inside, place / f"second{number}")
+        hand_over(str(tree), OWNER, OWNER)
+        owners = self.owners(tree)
+        assert {owners[f"inside{number}"] for number in range(1, 60, 2)} == {OWNER}
+        assert {owners[f"inside{number}"] for number in range(0, 60, 2)} == {FORMER}
 
     def test_a_folder_that_is_a_symlink_is_refused(self, tmp_path: Path) -> None:
         tree = self.made(tmp_path)

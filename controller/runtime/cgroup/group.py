@@ -42,20 +42,6 @@ class CgroupGroup:
         """Put memory, cpu and pids in force. Raises ResizePendingError below memory in use: nothing has changed."""
         apply_limits(self.paths, limits)
 
-    def join_files(self) -> tuple[str, ...]:
-        """The `cgroup.procs` files: a process joins by writing its pid, or `0` for itself, to each of them."""
-        return tuple(f"{folder}/cgroup.procs" for folder in self.paths.folders())
-
-    def add(self, pid: int) -> None:
-        """Move a process with its threads in; children that it already has stay where they are."""
-        for folder in self.paths.folders():
-            try:
-                files.write(folder, "cgroup.procs", str(pid))
-            except ProcessLookupError as exc:
-                raise InstanceNotFoundError(f"process {pid} is gone") from exc
-            except OSError as exc:
-                raise RuntimeFailure(f"cannot move process {pid} to {folder}: {exc.strerror}") from exc
-
     def procs(self) -> frozenset[int]:
         """Every process in it and in groups below it, zombies left out; empty where the group is gone."""
         return frozenset().union(*(files.read_pids(folder) for folder in self.paths.folders()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -42,6 +43,12 @@ def write_reserved_json(path: str, value: Mapping[str, Any]) -> None:
         write_json(path, value)
     except OSError:
         _overwrite(path, value)
+
+
+def forget_json(path: str) -> None:
+    """Remove a file. Idempotent; raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def read_json(path: str) -> dict[str, Any] | None:

@@ -15,13 +15,15 @@ from controller.runtime.cgroup.limits import CgroupLimits
 
 _ENFORCED, _MEASURED, _UNENFORCEABLE = Assurance.ENFORCED, Assurance.MEASURED, Assurance.UNENFORCEABLE
 _NO_CONTROLLER: Final = "no {0} cgroup is ours to write: run as root, or delegate one (systemd's Delegate=yes)"
+_OWN_USER: Final = "it runs as the controller's own user, which may change its group: run the controller as root"
 _AT_START: Final = "nothing of it runs now: put in force with each command"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was found: the group's limits (None: there is no group), its version, what /proc/<pid>/status says of the
-    main process by field (None: none runs) and its soft and hard limit of open files, and the sandbox's own host user.
+    main process by field (None: none runs) and its soft and hard limit of open files, the sandbox's own host user, and
+    where memory that it fills outlives it.
     """
 
     group: CgroupLimits | None
@@ -29,6 +31,7 @@ class Evidence:
     status: Mapping[str, str] | None
     open_files: str
     host_uid: int | None
+    outlived_in: tuple[str, ...] = ()
 
 
 def read_process(pid: int | None) -> tuple[Mapping[str, str] | None, str]:
@@ -76,19 +79,26 @@ def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Call
     value: int | None = getattr(group, name)
     if value is None:
         return ContractRow(name, _MEASURED, "tick", wanted, f"{mechanism} sets no limit; it is put back")
+    if evidence.host_uid is None:
+        return ContractRow(name, _MEASURED, mechanism, shown(value), _OWN_USER)
+    if evidence.outlived_in and name == "memory":
+        reason = f"what it leaves in {', '.join(evidence.outlived_in)} counts no more once it has ended"
+        return ContractRow(name, _MEASURED, mechanism, shown(value), reason)
     return ContractRow(name, _ENFORCED, mechanism, shown(value))
 
 
 def _swap(evidence: Evidence, file: str) -> ContractRow:
     group = evidence.group
-    if group is not None and group.swap == 0:
+    if group is not None and group.swap == 0 and evidence.host_uid is not None:
         return ContractRow("swap", _ENFORCED, f"cgroup v{evidence.version} {file}", "0")
     if not _machine_swaps():
         return ContractRow("swap", _ENFORCED, "the machine has no swap", "0")
     if group is None or "memory" not in group.known:
         return ContractRow("swap", _UNENFORCEABLE, "none", reason=_NO_CONTROLLER.format("memory"))
     reason = "the kernel does not count swap (boot with swapaccount=1)"
-    if "swap" in group.known:
+    if group.swap == 0:
+        reason = _OWN_USER
+    elif "swap" in group.known:
         reason = "memory can be swapped out beyond its limit"
     return ContractRow("swap", _UNENFORCEABLE, f"cgroup v{evidence.version} {file}", reason=reason)
 
@@ -128,7 +138,7 @@ def _filesystem(evidence: Evidence) -> ContractRow:
     if evidence.host_uid is None:
         reason = f"it runs as the controller's own user {os.geteuid()}: what that user may read and write, it may"
     else:
-        reason = "it reads what everybody may read, and writes where everybody may write (/tmp)"
+        reason = "it reads what everybody may read, and writes where everybody may write"
     return ContractRow("filesystem", _UNENFORCEABLE, "file permissions", "host", reason)
 
 

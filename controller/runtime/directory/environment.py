@@ -14,14 +14,14 @@ from typing import Final
 import structlog
 import uv
 
-from controller.model.errors import ConflictError, EnvironmentFailedError
+from controller.model.errors import ConflictError, EnvironmentFailedError, RuntimeFailure
 from controller.model.identity import Key, digest_of
 from controller.model.spec import Desired, SandboxSpec
 from controller.runtime.directory.config import DirectoryConfig
+from controller.runtime.directory.folders import erase
 from controller.runtime.directory.interpreter import Interpreter, find_interpreter
 from controller.runtime.directory.launch import VENV_FOLDER
 from controller.runtime.directory.record import translated
-from controller.runtime.tree import erase_tree
 
 log = structlog.get_logger(__name__)
 
@@ -94,14 +94,19 @@ class Environments:
         return interpreter
 
     def discard(self, staged: Path) -> None:
-        """Delete what was made aside. Idempotent."""
-        erase_tree(str(staged))
+        """Delete what was made aside. Idempotent; raises RuntimeFailure."""
+        erase(staged)
 
     def discard_forgotten(self) -> None:
         """Delete what was made aside and then never taken."""
         for staged in self._config.directories.glob(f"{_STAGED}*"):
-            if time.time() - staged.stat().st_mtime > _FORGOTTEN_SECONDS:
-                self.discard(staged)
+            try:
+                if time.time() - staged.stat().st_mtime > _FORGOTTEN_SECONDS:
+                    self.discard(staged)
+            except FileNotFoundError:
+                continue  # it was taken
+            except (OSError, RuntimeFailure) as exc:
+                log.warning("environment_not_discarded", path=str(staged), error=str(exc))
 
     def _staged(self, desired: Desired) -> Path:
         digest = desired.spec_hash.rpartition(":")[2]

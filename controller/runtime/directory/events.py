@@ -10,8 +10,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import structlog
+
 from controller.runtime.directory import wire
 from controller.runtime.directory.client import SupervisorClient
+
+log = structlog.get_logger(__name__)
 
 _DYING_MS: Final = 2000
 
@@ -56,8 +60,11 @@ class ExitEvents:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _run(self, subscription: _Subscription) -> None:
-        for id in subscription.exits():
-            self._exited(id)
+        try:
+            for id in subscription.exits():
+                self._exited(id)
+        except Exception:  # what was missed is looked at once it is followed again
+            log.exception("exits_panicked")
         gone = subscription.is_gone()
         subscription.close()
         with self._lock:
@@ -65,9 +72,12 @@ class ExitEvents:
             closing = self._closing
         if closing:
             return
-        if not gone:
-            self.follow()  # it has only dropped us, and what it said meanwhile is missed
-        self._lost()
+        try:
+            if not gone:
+                self.follow()  # it has only dropped us, and what it said meanwhile is missed
+            self._lost()
+        except Exception:
+            log.exception("exits_panicked")
 
 
 class _Subscription:

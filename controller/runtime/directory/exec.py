@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from controller.model.errors import ConflictError, RuntimeFailure
+from controller.model.errors import ConflictError, EngineTimeoutError, RuntimeFailure
 from controller.runtime.directory import wire
 from controller.runtime.directory.client import SupervisorClient
 
@@ -28,7 +28,7 @@ class DirectoryExec:
     """Implements ExecSession. The connection is its life: the supervisor kills its tree when that closes."""
 
     def __init__(self, client: SupervisorClient, message: Mapping[str, Any], stdin: bytes) -> None:
-        """Send the request. Raises RuntimeFailure where there is no supervisor to be had."""
+        """Start the command. Raises RuntimeFailure where there is no supervisor to be had, or it cannot be started."""
         self._pending = memoryview(stdin)
         self._pipes = _Pipes()
         try:
@@ -42,11 +42,18 @@ class DirectoryExec:
         self._answer: dict[str, Any] | None = None
         self._closed = False
         self._reading = False
+        self._started = False
+        try:
+            while not self._started:
+                self._read_answer()
+        except BaseException:
+            self._release()
+            raise
 
     def output(self) -> Iterator[tuple[str, bytes]]:
         """Chunks as they come, until the command's end; what it left running does not hold this up.
 
-        Raises RuntimeFailure where it could not be started, ConflictError where the supervisor went away.
+        Raises ConflictError where the supervisor went away.
         """
         self._reading = True
         try:
@@ -103,11 +110,14 @@ class DirectoryExec:
     def _read_answer(self) -> None:
         try:
             messages = self._lines.receive(self._connection)
+        except TimeoutError as exc:
+            raise EngineTimeoutError("the supervisor does not answer; see its log") from exc
         except OSError:
             messages = None
         if messages is None and not self._closed:
             raise ConflictError("the supervisor went away, and the command with it; look again")
         for message in messages or ():
+            self._started = True
             if message.get("setup") or ("error" in message and "exitCode" not in message):
                 raise RuntimeFailure(f"the command cannot be started: {message['error']}")
             if "exitCode" in message:

@@ -122,14 +122,19 @@ class Inventory:
         known = self._read.get(id)
         if known is not None and known.settled and known.changed == changed:
             return known.entry
-        read = _Read(_read_entry(id, Path(folder)), changed, now - changed / 1e9 > _FILE_TIME_SECONDS)
+        try:
+            entry, settled = _read_entry(id, Path(folder)), now - changed / 1e9 > _FILE_TIME_SECONDS
+        except OSError as exc:
+            log.warning("directory_unreadable", path=folder, error=str(exc))
+            entry, settled = None, False  # there may be a descriptor for it the next time
+        read = _Read(entry, changed, settled)
         with self._lock:
             self._read[id] = read
         return read.entry
 
 
 def _read_entry(id: str, folder: Path) -> Entry | None:
-    """None while it is being made or removed, or where what is there cannot be read."""
+    """None while it is being made or removed, or where what is there is not ours. Raises OSError."""
     try:
         body = read_json(f"{folder}/{RECORD_FILE}")
         if body is None:
@@ -137,7 +142,7 @@ def _read_entry(id: str, folder: Path) -> Entry | None:
         record = parse_record(body)
         run = parse_run(read_json(f"{folder}/{RUN_FILE}"))
         end = parse_exit(read_json(f"{folder}/{EXIT_FILE}"), run)
-    except (OSError, KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError) as exc:
         log.warning("directory_unreadable", path=str(folder), error=str(exc))
         return None
     return Entry(id, folder, record, run, end, (folder / PAUSED_FILE).exists())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from controller.model.errors import EnvironmentFailedError, UsageError
-from controller.model.spec import EnvVar
+from controller.model.spec import EnvVar, Limits
 from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.directory.groups import join_files
 from controller.runtime.directory.inventory import Entry
-from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER
+from controller.runtime.directory.membership import SANDBOX_MARKER
+from controller.runtime.directory.places import TEMPORARY, coverable
 from controller.runtime.directory.reach import closed_ancestors, may_mount
-from controller.runtime.directory.record import TMP_FOLDER
+from controller.runtime.directory.record import TMP_FOLDER, translated
+from controller.runtime.directory.supervisor.view import SHARED_MEMORY
+from controller.runtime.procfs import EXEC_MARKER
 from controller.runtime.secrets import Secrets
 
 VENV_FOLDER: Final = "venv"
@@ -44,7 +47,6 @@ class Launcher:
         EnvironmentFailedError where its user cannot reach the workspace, and can be given no view of its own.
         """
         record = entry.record
-        hidden, binds = self._view(entry, workspace)
         return {
             "argv": list(words.argv),
             "env": self._environment(entry, words, workspace),
@@ -54,8 +56,7 @@ class Launcher:
             "open_files": record.limits.open_files,
             "processes": self._process_limit(entry, group),
             "join": join_files(group) if group is not None else [],
-            "hidden": list(hidden),
-            "binds": [list(bind) for bind in binds],
+            "view": self._view(entry, workspace),
         }
 
     def _environment(self, entry: Entry, words: Words, workspace: str) -> dict[str, str]:
@@ -84,25 +85,48 @@ class Launcher:
             return None
         return entry.record.limits.pids
 
-    def _view(self, entry: Entry, workspace: str) -> tuple[tuple[str, ...], list[tuple[str, bool]]]:
-        """The folders that its user may not pass through, and what it has to see below them (path, read-only)."""
+    def _view(self, entry: Entry, workspace: str) -> dict[str, Any] | None:
+        """As `supervisor.view.View` wants it; None where it has no user of its own, or where we may not mount."""
+        if entry.record.host_uid is None:
+            return None
+        try:
+            return self._view_of(entry, entry.record.host_uid, workspace)
+        except OSError as exc:
+            raise translated(exc, f"cannot look at what {entry.id} has to reach") from exc
+
+    def _view_of(self, entry: Entry, host_uid: int, workspace: str) -> dict[str, Any] | None:
         record = entry.record
-        if record.host_uid is None:
-            return (), []
-        seen = {workspace: False, str(entry.folder / TMP_FOLDER): False}
+        tmp = str(entry.folder / TMP_FOLDER)
+        seen = {workspace: False, tmp: False}
         if record.venv:
             seen[str(entry.folder / VENV_FOLDER)] = True
         if record.interpreter:
             seen[record.interpreter] = True
         seen |= {os.path.realpath(path): read_only for path, read_only in seen.items()}
-        hidden = closed_ancestors(seen, record.host_uid)
-        if hidden and not may_mount():
-            raise EnvironmentFailedError(
-                f"user {record.host_uid} may not pass through {', '.join(hidden)}: allow it (chmod o+x), or use a "
-                "--state-dir that everybody can reach"
-            )
+        hidden = closed_ancestors(seen, host_uid)
+        if not may_mount():
+            _refuse_hidden(hidden, host_uid)
+            return None
         below = tuple(f"{folder}/" for folder in hidden)
-        return hidden, [(path, read_only) for path, read_only in seen.items() if path.startswith(below)]
+        return {
+            "hidden": list(hidden),
+            "binds": [(path, read_only) for path, read_only in seen.items() if path.startswith(below)],
+            "covers": [(place, tmp) for place in TEMPORARY if coverable(place, seen)],
+            "shm_bytes": _shm_bytes(record.limits) if coverable(SHARED_MEMORY, seen) else None,
+        }
+
+
+def _refuse_hidden(hidden: Sequence[str], host_uid: int) -> None:
+    if hidden:
+        raise EnvironmentFailedError(
+            f"user {host_uid} may not pass through {', '.join(hidden)}: allow it (chmod o+x), or use a "
+            "--state-dir that everybody can reach"
+        )
+
+
+def _shm_bytes(limits: Limits) -> int:
+    """Half of its memory, as the machine's own is half of the machine's."""
+    return (limits.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")) // 2
 
 
 def working_folder(named: str, workspace: str) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -13,32 +10,44 @@ from uuid import uuid4
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError, RuntimeFailure
-from controller.model.observed import Exit
-from controller.model.spec import Limits
+from controller.model.errors import ConflictError, RuntimeFailure, StateError
+from controller.model.identity import Owner
+from controller.model.observed import Exit, InstanceState
+from controller.model.spec import Desired, Limits
 from controller.runtime.directory.client import SupervisorClient
 from controller.runtime.directory.config import DirectoryConfig
+from controller.runtime.directory.environment import Environments
+from controller.runtime.directory.exec import DirectoryExec, new_token
+from controller.runtime.directory.folders import erase, make_folder
 from controller.runtime.directory.groups import Groups, oom_file
-from controller.runtime.directory.inventory import Entry, Inventory
+from controller.runtime.directory.inventory import Entry, Inventory, refuse_unreadable
 from controller.runtime.directory.launch import Launcher, Words
+from controller.runtime.directory.live import LiveObserver
 from controller.runtime.directory.observe import Observer, lost_exit
 from controller.runtime.directory.processes import Processes
 from controller.runtime.directory.record import (
     PAUSED_FILE,
+    TMP_FOLDER,
+    Command,
+    DirectoryRecord,
+    instance_id,
     translated,
     with_limits,
     write_exit,
     write_record,
     write_run,
 )
+from controller.runtime.directory.uids import HostUids
 from controller.runtime.directory.usage import UsageMeter
 from controller.runtime.directory.users import Users
-from controller.runtime.tree import erase_tree
+from controller.runtime.keyed_locks import KeyedLocks
+from controller.runtime.protocol import ExecRequest
 from controller.runtime.workspace import WorkspaceFolder
 
 log = structlog.get_logger(__name__)
 
 REMOVED = ".removed-"
+EXEC_PATIENCE = 5.0  # a start or a pause is over by then; a stop may take its whole grace
 _STOPPED = 0
 _KILLED = 137
 _SIGKILL = 9
@@ -51,13 +60,16 @@ class Parts:
     config: DirectoryConfig
     inventory: Inventory
     observer: Observer
+    live: LiveObserver
     groups: Groups
     processes: Processes
     client: SupervisorClient
     launcher: Launcher
     meter: UsageMeter
     workspaces: WorkspaceFolder
+    uids: HostUids
     users: Users
+    environments: Environments
     clock: Clock
 
 
@@ -66,8 +78,22 @@ class Lifecycle:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._held = KeyedLocks().held
+
+    def create(self, desired: Desired, owner: Owner) -> str:
+        """Make its folder; `sandbox.json` comes last, and with it the instance is there. Its id."""
+        parts, id = self._parts, instance_id(owner)
+        folder = parts.config.directories / id
+        with self._held(id):
+            if parts.inventory.find(id) is not None:
+                raise ConflictError(f"directory sandbox {id} is there already: look again")
+            refuse_unreadable(folder)
+            try:
+                host_uid = parts.uids.allocate(owner.uid) if os.geteuid() == 0 else None
+                self._create(desired, owner, folder, host_uid)
+            finally:
+                parts.uids.release(owner.uid)
+        return id
 
     def start(self, id: str) -> None:
         """Start it where it is down; nothing of an earlier run is left then."""
@@ -132,6 +158,25 @@ class Lifecycle:
             self._parts.processes.thaw(entry)
             self._mark_paused(entry, False)
 
+    def exec(self, id: str, request: ExecRequest) -> DirectoryExec:
+        """Start a command beside its main process; from then on a stop ends it too. Raises ConflictError where it is
+        down, paused, or being changed.
+        """
+        parts = self._parts
+        with self._held(id, EXEC_PATIENCE) as held:
+            if not held:
+                raise ConflictError("the sandbox is being stopped or changed: try again")
+            entry = parts.inventory.get(id)
+            seen = parts.live.inspect(entry)
+            if seen is None or seen.state is not InstanceState.RUNNING:
+                raise ConflictError(f"the sandbox is {seen.state if seen else 'gone'}: it has to run for an exec")
+            group = parts.groups.ensure(id, entry.record.limits)
+            token = new_token()
+            words = Words(request.command, request.env, request.working_dir, token)
+            launch = parts.launcher.compose(entry, words, parts.workspaces.path(entry.record.owner.uid), group)
+            message = {"op": "exec", "id": id, "token": token, "timeout": request.timeout, "launch": launch}
+            return DirectoryExec(parts.client, message, request.stdin)
+
     def update(self, id: str, limits: Limits) -> None:
         """Put other limits in force. Raises ResizePendingError below present usage: nothing has changed then."""
         with self._held(id):
@@ -165,6 +210,40 @@ class Lifecycle:
                 self._recover_one(entry.id)
             except RuntimeFailure as exc:
                 log.warning("recovery_failed", id=entry.id, error=str(exc))
+
+    def _create(self, desired: Desired, owner: Owner, folder: Path, host_uid: int | None) -> None:
+        make_folder(self._parts.config.directories, 0o711)
+        if folder.exists():
+            erase(folder)  # half made: it never had a record
+        make_folder(folder, 0o711)
+        make_folder(folder / TMP_FOLDER, 0o700, host_uid)
+        try:
+            self._parts.workspaces.ensure(owner.uid, _uid(host_uid), _gid(host_uid))
+        except StateError as exc:
+            raise RuntimeFailure(str(exc)) from exc
+        interpreter = self._parts.environments.take(desired, folder)
+        spec = desired.spec
+        record = DirectoryRecord(
+            owner=owner,
+            template=desired.template,
+            limits=spec.limits,
+            command=Command((*spec.command, *spec.args), spec.env, spec.working_dir),
+            host_uid=host_uid,
+            created_at=self._parts.clock.now(),
+            venv=interpreter is not None,
+            interpreter=interpreter.prefix if interpreter is not None else "",
+        )
+        self._end_strays(Entry(folder.name, folder, record, None, None, False))
+        self._parts.groups.fresh(folder.name, spec.limits)
+        write_record(folder, record)
+
+    def _end_strays(self, entry: Entry) -> None:
+        """Somebody may have deleted the folder of an instance of that id while it ran."""
+        if self._parts.groups.of(entry.id) is None:
+            self._parts.processes.kill(entry)
+        else:
+            self._parts.processes.kill_group(entry.id)
+        self._parts.client.wait_for_exit(entry.id)
 
     def _recover_one(self, id: str) -> None:
         with self._held(id):
@@ -213,28 +292,10 @@ class Lifecycle:
         except OSError as exc:
             raise translated(exc, f"cannot write {mark}") from exc
 
-    @contextlib.contextmanager
-    def _held(self, id: str) -> Iterator[None]:
-        with self._guard:
-            lock = self._locks.setdefault(id, threading.Lock())
-        with lock:
-            yield
+
+def _uid(host_uid: int | None) -> int:
+    return os.geteuid() if host_uid is None else host_uid
 
 
-def erase(folder: Path) -> None:
-    """Delete a folder that a sandbox could write in. Raises RuntimeFailure."""
-    try:
-        erase_tree(str(folder))
-    except OSError as exc:
-        raise translated(exc, f"cannot delete {folder}") from exc
-
-
-def make_folder(path: Path, mode: int, owner: int | None = None) -> None:
-    """Have a folder of that mode, whatever the umask, and of that owner. Raises RuntimeFailure."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(mode)
-        if owner is not None:
-            os.chown(path, owner, owner, follow_symlinks=False)
-    except OSError as exc:
-        raise translated(exc, f"cannot make {path}") from exc
+def _gid(host_uid: int | None) -> int:
+    return os.getegid() if host_uid is None else host_uid

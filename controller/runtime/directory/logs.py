@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from controller.model.errors import RuntimeFailure
 from controller.runtime.directory.wire import MAIN_LOG
 
 _CHUNK: Final = 65536
@@ -27,7 +28,11 @@ class DirectoryLog:
         self._tail = tail
         self._follow = follow
         self._closed = False
-        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wakeup = -1
+        try:
+            self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError as exc:
+            raise RuntimeFailure(f"the log cannot be followed: {exc.strerror}; raise LimitNOFILE") from exc
 
     def __iter__(self) -> Iterator[bytes]:
         """Chunks, oldest first."""
@@ -61,7 +66,8 @@ class DirectoryLog:
         os.eventfd_write(self._wakeup, 1)
 
     def __del__(self) -> None:
-        os.close(self._wakeup)
+        if self._wakeup >= 0:
+            os.close(self._wakeup)
 
     def _past(self, current: FileIO | None) -> Iterator[bytes]:
         """What is there by now: the rotated file first, unless it is what was opened as the current one."""

@@ -7,38 +7,16 @@ which `setsid` leaves.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from controller.runtime.procfs import ProcessTable
+from controller.runtime.procfs import ProcessTable, marker_of
 
 SANDBOX_MARKER: Final = "SANDKEEPER_SANDBOX"
-EXEC_MARKER: Final = "SANDKEEPER_EXEC"
 
-_ENVIRON_BYTES: Final = 1 << 20
 _SETTLED_SECONDS: Final = 2.0
-
-
-def marker_of(pid: int, name: str) -> str:
-    """A variable of the environment that a process was started with; empty where it has none or is not ours to read.
-
-    A process can overwrite its own: a marker shows membership, its absence shows nothing.
-    """
-    try:
-        descriptor = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as file:
-            content = b"\0" + file.read(_ENVIRON_BYTES)
-    except OSError:
-        return ""
-    wanted = b"\0" + name.encode() + b"="
-    start = content.find(wanted)
-    if start < 0:
-        return ""
-    start += len(wanted)
-    return os.fsdecode(content[start : content.find(b"\0", start)])
 
 
 def tree_of(table: ProcessTable, root: int, name: str, value: str) -> frozenset[int]:

@@ -14,6 +14,7 @@ from controller.runtime.directory.groups import Groups
 from controller.runtime.directory.inventory import Entry, Inventory
 from controller.runtime.directory.membership import Membership
 from controller.runtime.directory.uids import HostUids
+from controller.runtime.killing import end_all
 from controller.runtime.procfs import ProcessTable
 
 KILL_SECONDS: Final = 10.0
@@ -61,11 +62,16 @@ class Processes:
         """SIGKILL to every process until none is left. Raises RuntimeFailure where one does not die."""
         self.kill_group(entry.id)
         deadline = time.monotonic() + KILL_SECONDS
-        while pids := self.members(entry):
+        while pids := self._end(entry):
             if time.monotonic() > deadline:
                 raise RuntimeFailure(f"processes {sorted(pids)} of {entry.id} do not die: look at them by hand")
-            _signal(pids, signal.SIGKILL)
             _wait_for(pids, time.monotonic() + _ROUND_SECONDS)
+
+    def _end(self, entry: Entry) -> frozenset[int]:
+        try:
+            return end_all(lambda: self.members(entry))
+        except PermissionError as exc:
+            raise RuntimeFailure(f"a process of {entry.id} is not ours to signal: {exc.strerror}") from exc
 
     def kill_group(self, id: str) -> bool:
         """SIGKILL to every process of its group until none is left; False where there is no group."""
@@ -134,6 +140,8 @@ def _wait_for_batch(pids: Iterable[int], deadline: float) -> None:
                 descriptor = os.pidfd_open(pid)
             except ProcessLookupError:
                 continue
+            except OSError as exc:
+                raise RuntimeFailure(f"cannot wait for process {pid}: {exc.strerror}; raise LimitNOFILE") from exc
             descriptors.add(descriptor)
             poll.register(descriptor, select.POLLIN)
         waiting = set(descriptors)

@@ -11,7 +11,7 @@ from controller.model.errors import DiskFullError, RuntimeFailure
 from controller.model.identity import Key, Owner
 from controller.model.observed import Exit
 from controller.model.spec import EnvVar, Limits, SecretRef
-from controller.runtime.directory.atomic import reserve_json, write_json, write_reserved_json
+from controller.runtime.directory.atomic import forget_json, reserve_json, write_json, write_reserved_json
 from controller.runtime.directory.wire import EXIT_FILE, RUN_FILE
 
 RECORD_FILE: Final = "sandbox.json"
@@ -128,7 +128,11 @@ def write_run(folder: Path, started_at: float) -> None:
     """Record that an instance without a command is up. Raises DiskFullError, RuntimeFailure."""
     try:
         reserve_json(f"{folder}/{EXIT_FILE}")
-        write_json(f"{folder}/{RUN_FILE}", {"startedAt": started_at, "pid": None, "supervisor": ""})
+        try:
+            write_json(f"{folder}/{RUN_FILE}", {"startedAt": started_at, "pid": None, "supervisor": ""})
+        except OSError:
+            forget_json(f"{folder}/{RUN_FILE}")  # the former run, whose exit is gone by now
+            raise
     except OSError as exc:
         raise translated(exc, f"cannot write in {folder}") from exc
 

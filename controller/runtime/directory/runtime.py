@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,9 @@ from typing import Final
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError, NotOwnedError, RuntimeFailure, StateError
+from controller.model.errors import NotOwnedError, RuntimeFailure
 from controller.model.identity import Key, Owner
-from controller.model.observed import Capabilities, ContractRow, InstanceState, Observed, Usage
+from controller.model.observed import Capabilities, ContractRow, Observed, Usage
 from controller.model.spec import Desired, Limits, SandboxSpec
 from controller.runtime.cgroup.limits import read_limits
 from controller.runtime.directory.client import SupervisorClient
@@ -21,15 +22,17 @@ from controller.runtime.directory.config import DirectoryConfig
 from controller.runtime.directory.contract import Evidence, contract_rows, read_process
 from controller.runtime.directory.environment import Environments
 from controller.runtime.directory.events import ExitEvents
-from controller.runtime.directory.exec import DirectoryExec, new_token
+from controller.runtime.directory.folders import erase
 from controller.runtime.directory.groups import Groups, cgroup_root
-from controller.runtime.directory.inventory import Entry, Inventory, refuse_unreadable
-from controller.runtime.directory.launch import Launcher, Words
-from controller.runtime.directory.lifecycle import REMOVED, Lifecycle, Parts, erase, make_folder
+from controller.runtime.directory.inventory import Inventory
+from controller.runtime.directory.launch import Launcher
+from controller.runtime.directory.lifecycle import REMOVED, Lifecycle, Parts
+from controller.runtime.directory.live import LiveObserver
 from controller.runtime.directory.logs import DirectoryLog
-from controller.runtime.directory.observe import RUNTIME, Observer, live_limits, remembering
+from controller.runtime.directory.observe import RUNTIME, Observer, remembering
+from controller.runtime.directory.places import outlived_in
 from controller.runtime.directory.processes import Processes
-from controller.runtime.directory.record import TMP_FOLDER, Command, DirectoryRecord, instance_id, write_record
+from controller.runtime.directory.record import TMP_FOLDER
 from controller.runtime.directory.uids import HostUids
 from controller.runtime.directory.usage import UsageMeter
 from controller.runtime.directory.users import Users
@@ -64,18 +67,22 @@ class DirectoryRuntime:
         self._client = SupervisorClient(config.run_dir, config.request_timeout)
         self._launcher = Launcher(secrets)
         self._environments = Environments(config)
+        self._live = LiveObserver(self._observer, self._groups, self._processes)
         self._lifecycle = Lifecycle(
             Parts(
                 config=config,
                 inventory=self._inventory,
                 observer=self._observer,
+                live=self._live,
                 groups=self._groups,
                 processes=self._processes,
                 client=self._client,
                 launcher=self._launcher,
                 meter=self._meter,
                 workspaces=workspaces,
+                uids=self._uids,
                 users=Users(self._uids, workspaces),
+                environments=self._environments,
                 clock=clock,
             )
         )
@@ -110,7 +117,7 @@ class DirectoryRuntime:
 
     def inspect(self, key: Key) -> tuple[Observed, ...]:
         """The live instances of one key, limits and pauses read back from their control groups."""
-        seen = (self._inspected(entry) for entry in self._inventory.of_key(key))
+        seen = (self._live.inspect(entry) for entry in self._inventory.of_key(key))
         return tuple(observed for observed in seen if observed is not None)
 
     def prepare(self, desired: Desired) -> None:
@@ -119,17 +126,7 @@ class DirectoryRuntime:
 
     def create(self, desired: Desired, owner: Owner) -> str:
         """Make its folder; `sandbox.json` comes last, and with it the instance is there."""
-        id = instance_id(owner)
-        folder = self._config.directories / id
-        if self._inventory.find(id) is not None:
-            raise ConflictError(f"directory sandbox {id} is there already: look again")
-        refuse_unreadable(folder)
-        try:
-            host_uid = self._uids.allocate(owner.uid) if os.geteuid() == 0 else None
-            self._create(desired, owner, folder, host_uid)
-        finally:
-            self._uids.release(owner.uid)
-        return id
+        return self._lifecycle.create(desired, owner)
 
     def start(self, target: str) -> None:
         """Start it; without a command it is up from then on, and nothing runs. A command that cannot be executed is an
@@ -163,16 +160,7 @@ class DirectoryRuntime:
 
     def exec(self, target: str, request: ExecRequest) -> ExecSession:
         """Run a command with its user, limits and environment. Raises ConflictError where it is down or paused."""
-        entry = self._inventory.get(target)
-        seen = self._inspected(entry)
-        if seen is None or seen.state is not InstanceState.RUNNING:
-            raise ConflictError(f"the sandbox is {seen.state if seen else 'gone'}: it has to run for an exec")
-        group = self._groups.ensure(target, entry.record.limits)
-        token = new_token()
-        words = Words(request.command, request.env, request.working_dir, token)
-        launch = self._launcher.compose(entry, words, self._workspaces.path(entry.record.owner.uid), group)
-        message = {"op": "exec", "id": target, "token": token, "timeout": request.timeout, "launch": launch}
-        return DirectoryExec(self._client, message, request.stdin)
+        return self._lifecycle.exec(target, request)
 
     def logs(self, target: str, tail: int | None = None, follow: bool = False) -> LogStream:
         """The main process's output over all its runs, as far as the two log files reach back."""
@@ -193,6 +181,7 @@ class DirectoryRuntime:
             status=status,
             open_files=open_files,
             host_uid=entry.record.host_uid,
+            outlived_in=outlived_in(instance.pid, instance.path),
         )
         return contract_rows(evidence, spec)
 
@@ -207,10 +196,13 @@ class DirectoryRuntime:
         """Remove environments never taken, folders half removed, and control groups of nobody."""
         self._environments.discard_forgotten()
         for doomed in self._config.directories.glob(f"{REMOVED}*"):
-            erase(doomed)
+            with _logged(doomed.name):
+                erase(doomed)
         ids = {entry.id for entry in self._inventory.entries()}
         for id in self._groups.names() - ids:
-            if not (self._config.directories / id).exists():  # not one that is being made
+            if (self._config.directories / id).exists():
+                continue  # it is being made
+            with _logged(id):
                 self._processes.kill_group(id)
                 self._groups.remove(id)
         if os.geteuid() == 0:
@@ -221,53 +213,6 @@ class DirectoryRuntime:
         self._environments.close()
         self._events.close()
         self._meter.close()
-
-    def _create(self, desired: Desired, owner: Owner, folder: Path, host_uid: int | None) -> None:
-        make_folder(self._config.directories, 0o711)
-        if folder.exists():
-            erase(folder)  # half made: it never had a record
-        make_folder(folder, 0o711)
-        make_folder(folder / TMP_FOLDER, 0o700, host_uid)
-        try:
-            self._workspaces.ensure(owner.uid, _uid(host_uid), _gid(host_uid))
-        except StateError as exc:
-            raise RuntimeFailure(str(exc)) from exc
-        interpreter = self._environments.take(desired, folder)
-        spec = desired.spec
-        record = DirectoryRecord(
-            owner=owner,
-            template=desired.template,
-            limits=spec.limits,
-            command=Command((*spec.command, *spec.args), spec.env, spec.working_dir),
-            host_uid=host_uid,
-            created_at=self._clock.now(),
-            venv=interpreter is not None,
-            interpreter=interpreter.prefix if interpreter is not None else "",
-        )
-        self._end_strays(Entry(folder.name, folder, record, None, None, False))
-        self._groups.fresh(folder.name, spec.limits)
-        write_record(folder, record)
-
-    def _end_strays(self, entry: Entry) -> None:
-        """Somebody may have deleted the folder of an instance of that id while it ran."""
-        if self._groups.of(entry.id) is None:
-            self._processes.kill(entry)
-        else:
-            self._processes.kill_group(entry.id)
-        self._client.wait_for_exit(entry.id)
-
-    def _inspected(self, entry: Entry) -> Observed | None:
-        seen = self._observer.observe(entry)
-        group = self._groups.existing(entry.id)
-        if seen is None or group is None:
-            return seen
-        found = read_limits(group.paths)
-        asked = entry.record.limits
-        limits = live_limits(asked, replace(asked, memory=found.memory, cpu=found.cpu, pids=found.pids), found.known)
-        state = seen.state
-        if state in (InstanceState.RUNNING, InstanceState.PAUSED):
-            state = InstanceState.PAUSED if self._processes.is_frozen(entry) else InstanceState.RUNNING
-        return replace(seen, limits=limits, state=state)
 
     def _folders(self, seen: Observed) -> tuple[str, ...]:
         return seen.path, str(self._config.directories / seen.id / TMP_FOLDER)
@@ -284,9 +229,10 @@ class DirectoryRuntime:
         self._wake(None)
 
 
-def _uid(host_uid: int | None) -> int:
-    return os.geteuid() if host_uid is None else host_uid
-
-
-def _gid(host_uid: int | None) -> int:
-    return os.getegid() if host_uid is None else host_uid
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """What cannot be removed now is tried again with the next collection, and holds up nothing else."""
+    try:
+        yield
+    except RuntimeFailure as exc:
+        log.warning("garbage_not_removed", what=what, error=str(exc))

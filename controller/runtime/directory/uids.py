@@ -27,8 +27,9 @@ _IDS_OF_PROCESS: Final = re.compile(rb"^[UG]id:(.*)$", re.MULTILINE)
 class HostUids:
     """Picks from the configured range what no sandbox, no file of one, no process and no account of the machine has.
 
-    Daemons with other state folders pick from the same range: each uid is claimed before it is used, and each daemon
-    begins to look at a place of its own, so that they seldom meet.
+    Daemons with other state folders pick from the same range: each uid is claimed before it is used. Each sandbox has
+    it begin at another place, so that daemons seldom meet, and what a deleted sandbox left on the machine seldom
+    becomes another's.
     """
 
     def __init__(self, config: DirectoryConfig, inventory: Inventory) -> None:
@@ -88,7 +89,7 @@ class HostUids:
 
     def _first_free(self, uid: str) -> int:
         first, count = self._config.first_uid, self._config.last_uid - self._config.first_uid + 1
-        offset = int.from_bytes(hashlib.sha256(self._config.instance.encode()).digest()[:4]) % count
+        offset = int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4]) % count
         taken = {*self._holders(), *self._given.values(), *self._owners_of_files(), *_accounts(), *_running()}
         others = list(_subordinate_ranges())
         for step in range(count):

@@ -15,12 +15,12 @@ from controller.runtime.cgroup.hierarchy import Hierarchy
 from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.process_tree import KILL_SECONDS, ExecTree
 from controller.runtime.docker.stream import EngineStream, StreamRequest
+from controller.runtime.procfs import EXEC_MARKER
 from controller.runtime.protocol import ExecRequest
 
 log = structlog.get_logger(__name__)
 
 TIMED_OUT: Final = 124
-MARKER: Final = "SANDKEEPER_EXEC"
 _KILLED: Final = 137
 _LOOK_SECONDS: Final = 1.0  # a stream can hang for ever when its container's kernel dies: the engine is asked
 _DRAIN_SECONDS: Final = 1.0
@@ -88,7 +88,7 @@ class DockerExec:
         self._stream.close()
 
     def _create(self, request: ExecRequest) -> str:
-        environment = {**request.env, MARKER: self._marker}
+        environment = {**request.env, EXEC_MARKER: self._marker}
         body: dict[str, Any] = {
             "Cmd": list(request.command),
             "AttachStdin": bool(request.stdin),
@@ -162,7 +162,7 @@ class DockerExec:
         if self._ended.is_set():
             return
         self._finish(code)
-        tree = ExecTree(self._pid, f"{MARKER}={self._marker}", self._container, self._container_pid)
+        tree = ExecTree(self._pid, self._marker, self._container, self._container_pid)
         if self._pid and tree.kill(Hierarchy.detect()):
             return
         try:
@@ -171,7 +171,7 @@ class DockerExec:
             log.warning("exec_not_killed", container=self._container, command_pid=self._pid, error=str(exc))
 
     def _kill_inside(self) -> None:
-        body = {"Cmd": ["sh", "-c", _KILL_SCRIPT, f"{MARKER}={self._marker}"], "AttachStdout": True}
+        body = {"Cmd": ["sh", "-c", _KILL_SCRIPT, f"{EXEC_MARKER}={self._marker}"], "AttachStdout": True}
         id = self._client.post(f"/containers/{quoted(self._container)}/exec", body)["Id"]
         request = StreamRequest(body={"Detach": False}, upgrade=True, silence=KILL_SECONDS)
         stream = self._client.stream("POST", f"/exec/{id}/start", request)

@@ -14,20 +14,20 @@ from typing import Final
 from controller.runtime.cgroup.files import read_pids
 from controller.runtime.cgroup.hierarchy import Hierarchy
 from controller.runtime.docker.group import group_of
-from controller.runtime.procfs import ProcessTable, environ_has
+from controller.runtime.procfs import EXEC_MARKER, ProcessTable, marker_of
 
 KILL_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ExecTree:
-    """The processes of one exec: `root` and what descends from it, and those that carry its `marker` (NAME=value) in
-    their environment, since a double fork leaves the family; all of them in the cgroup of the container of that id and
+    """The processes of one exec: `root` and what descends from it, and those that carry its `token` as their
+    marker, since a double fork leaves the family; all of them in the cgroup of the container of that id and
     first process.
     """
 
     root: int
-    marker: str
+    token: str
     container_id: str
     container_pid: int
 
@@ -77,7 +77,7 @@ class ExecTree:
             for pid in inside
             if (process := table.processes.get(pid)) is not None
             and not process.zombie
-            and (pid in family or environ_has(pid, self.marker))
+            and (pid in family or marker_of(pid, EXEC_MARKER) == self.token)
         )
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, Final
 
-from controller.runtime.directory.atomic import reserve_json, write_json, write_reserved_json
+from controller.runtime.directory.atomic import forget_json, reserve_json, write_json, write_reserved_json
 from controller.runtime.directory.supervisor.killing import kill_exec, kill_group, kill_sandbox
 from controller.runtime.directory.supervisor.output import CappedLog
 from controller.runtime.directory.supervisor.spawn import Failure, Launch, failure_from, spawn
@@ -59,6 +59,14 @@ class Main(Child):
         launch = Launch(**message["launch"])
         self._group = os.path.dirname(launch.join[0]) if launch.join else ""
         reserve_json(f"{self._folder}/{EXIT_FILE}")
+        try:
+            self._begin(launch, null, supervisor)
+        except OSError:
+            forget_json(f"{self._folder}/{RUN_FILE}")
+            raise
+        self._log = CappedLog(f"{self._folder}/{MAIN_LOG}", message["logBytes"])
+
+    def _begin(self, launch: Launch, null: int, supervisor: str) -> None:
         self.output, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.output, False)
         try:
@@ -68,12 +76,12 @@ class Main(Child):
             raise
         finally:
             os.close(writer)
-        self._log = CappedLog(f"{self._folder}/{MAIN_LOG}", message["logBytes"])
         try:
             run = {"pid": self.pid, "startedAt": self.started_at, "supervisor": supervisor}
             write_json(f"{self._folder}/{RUN_FILE}", run, durable=False)
         except OSError:
             os.kill(self.pid, _SIGKILL)
+            self.kill_rest()
             os.close(self.output)
             os.close(self.report)
             raise
@@ -109,7 +117,7 @@ class Main(Child):
         os.close(self.output)
         self._log.close()
         if self.failure is not None and self.failure.setup:
-            os.unlink(f"{self._folder}/{RUN_FILE}")
+            forget_json(f"{self._folder}/{RUN_FILE}")
             return
         self._record(code, signal)
 

@@ -1,20 +1,14 @@
 """Ending what is left of a sandbox or an exec, as far as the supervisor can.
 
-Everything is stopped first, since what is stopped forks no more. It looks a bounded number of times, for it must not
-hold up the others: what forks faster than that is ended by the runtime, which removes and starts nothing before the
-last process is gone.
+It must not hold up the others: what is not ended in one call is ended by the runtime, which removes and starts nothing
+before the last process is gone.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterable
-
-from controller.runtime.directory.membership import EXEC_MARKER, SANDBOX_MARKER, tree_of
-from controller.runtime.procfs import ProcessTable
-
-_PASSES = 10
+from controller.runtime.directory.membership import SANDBOX_MARKER, tree_of
+from controller.runtime.killing import end_all
+from controller.runtime.procfs import EXEC_MARKER, ProcessTable
 
 
 def kill_group(folder: str) -> None:
@@ -23,36 +17,17 @@ def kill_group(folder: str) -> None:
         with open(f"{folder}/cgroup.kill", "w", encoding="ascii") as file:
             file.write("1")
     except OSError:  # v1, or a kernel before 5.14
-        _end_all(lambda: _pids_in(f"{folder}/cgroup.procs"))
+        end_all(lambda: _pids_in(f"{folder}/cgroup.procs"))
 
 
 def kill_sandbox(root: int, id: str) -> None:
     """SIGKILL to every process of a sandbox without a control group."""
-    _end_all(lambda: tree_of(ProcessTable.snapshot(), root, SANDBOX_MARKER, id))
+    end_all(lambda: tree_of(ProcessTable.snapshot(), root, SANDBOX_MARKER, id))
 
 
 def kill_exec(root: int, token: str) -> None:
     """SIGKILL to the process tree of one exec."""
-    _end_all(lambda: tree_of(ProcessTable.snapshot(), root, EXEC_MARKER, token))
-
-
-def _end_all(find: Callable[[], Iterable[int]]) -> None:
-    found: set[int] = set()
-    for _ in range(_PASSES):
-        new = set(find()) - found
-        if not new:
-            break
-        found |= new
-        _signal(new, signal.SIGSTOP)
-    _signal(found, signal.SIGKILL)
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
+    end_all(lambda: tree_of(ProcessTable.snapshot(), root, EXEC_MARKER, token))
 
 
 def _pids_in(procs_file: str) -> list[int]:

@@ -30,18 +30,18 @@ class CappedLog:
 
     def _append(self, data: bytes) -> None:
         try:
-            if self._descriptor is None:
-                self._open()
-            elif self._size and self._size + len(data) > self._cap:
+            descriptor = self._opened()
+            if self._size and self._size + len(data) > self._cap:
                 self.close()
                 os.rename(self._path, f"{self._path}.1")
-                self._open()
-            if self._descriptor is not None:
-                self._size += os.write(self._descriptor, data)
+                descriptor = self._opened()
+            self._size += os.write(descriptor, data)
         except OSError:
             self.close()
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._path, flags, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._descriptor = os.open(self._path, flags, 0o600)
+            self._size = os.fstat(self._descriptor).st_size
+        return self._descriptor

@@ -11,7 +11,10 @@ import json
 import os
 import resource
 import signal
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+
+from controller.runtime.directory.supervisor.view import View, check, enter, libc
 
 CANNOT_EXECUTE: Final = 126
 NOT_FOUND: Final = 127
@@ -19,9 +22,6 @@ NOT_FOUND: Final = 127
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_CLONE_NEWNS: Final = 0x00020000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND = 0x1, 0x2, 0x4, 0x20, 0x1000
-_MS_REC, _MS_SLAVE = 0x4000, 0x80000
 
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
 _COMMANDS_FAULT: Final = (
@@ -37,14 +37,11 @@ _COMMANDS_FAULT: Final = (
 
 _USUAL_OPEN_FILES: Final = 1024  # the kernel's own soft limit; the supervisor has raised its own
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class Launch(NamedTuple):
     """What to run and as what. uid None: as the supervisor's own user. `join` are files to write `0` to.
 
-    `hidden` are folders that this user may not pass through: in a mount namespace of the child's own each is covered
-    by an empty one, in which only `binds` (path, read-only) below it can be seen. `home` is where `cwd` may be made.
+    `view` is what it sees of the machine's folders; None: what the supervisor sees. `home` is where `cwd` may be made.
     """
 
     argv: list[str]
@@ -55,8 +52,7 @@ class Launch(NamedTuple):
     open_files: int | None = None
     processes: int | None = None
     join: list[str] = []  # noqa: RUF012 - never changed
-    hidden: list[str] = []  # noqa: RUF012
-    binds: list[tuple[str, bool]] = []  # noqa: RUF012
+    view: Mapping[str, Any] | None = None
 
 
 class Failure(NamedTuple):
@@ -75,7 +71,7 @@ def raise_descriptor_limit() -> None:
 
 def become_subreaper() -> None:
     """Adopt every descendant whose parent ends. Raises OSError."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    check(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def spawn(launch: Launch, stdio: tuple[int, int, int]) -> tuple[int, int]:
@@ -124,20 +120,20 @@ def _become(launch: Launch, stdio: tuple[int, int, int], report: int) -> None:
 
 
 def _set_up(launch: Launch, stdio: tuple[int, int, int], report: int) -> None:
-    """The order matters: what needs root comes before the change of user."""
+    """The order matters: what needs root comes before the change of user, what needs descriptors before their limit."""
     os.setsid()
     _restore_signals()
     for file in launch.join:
         _join(file)
-    _limit(launch)
-    if launch.hidden:
-        _hide(launch)
+    if launch.view is not None:
+        enter(View(**launch.view))
     for target, source in enumerate(stdio):
         os.dup2(source, target)
     os.closerange(3, report)
     os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+    _limit(launch)
     os.umask(0o077)
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if launch.uid is not None:
         _drop_bounding_set()
         os.setgroups([])
@@ -184,39 +180,9 @@ def _limit_one(which: int, wanted: int) -> None:
         resource.setrlimit(which, (hard, hard))
 
 
-def _hide(launch: Launch) -> None:
-    """Slave, not private: what the host unmounts later goes away in here too, and is not kept busy."""
-    os.umask(0o022)
-    _check(_libc.unshare(_CLONE_NEWNS))
-    _mount(None, "/", None, _MS_REC | _MS_SLAVE)
-    sources = [(os.open(path, os.O_PATH | os.O_CLOEXEC), path, read_only) for path, read_only in launch.binds]
-    for folder in launch.hidden:
-        _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=0711,size=64k")
-    for source, path, read_only in sources:
-        os.makedirs(path, mode=0o711, exist_ok=True)
-        _mount(f"/proc/self/fd/{source}", path, None, _MS_BIND)
-        if read_only:
-            _mount(None, path, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
-        os.close(source)
-    for folder in launch.hidden:
-        _mount(None, folder, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
-
-
-def _mount(source: str | None, target: str, kind: str | None, flags: int, data: bytes | None = None) -> None:
-    names = (None if name is None else os.fsencode(name) for name in (source, target, kind))
-    result = _libc.mount(*names, ctypes.c_ulong(flags), data)
-    _check(result, target)
-
-
 def _drop_bounding_set() -> None:
     for capability in range(64):
-        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+        if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             if ctypes.get_errno() == errno.EINVAL:
                 return  # past the kernel's last capability
-            _check(-1)
-
-
-def _check(result: int, path: str | None = None) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
+            check(-1)
