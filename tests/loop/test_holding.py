@@ -215,7 +215,7 @@ def test_a_throttled_sandbox_can_be_restarted_and_stays_throttled(harness: Harne
     assert harness.condition("web", ConditionType.READY)[0] == "True"
     assert harness.docker.only().limits.cpu == 500
     harness.loop.control.suspend(harness.key("web"), "by hand")
-    with pytest.raises(UsageError, match="held down"):
+    with pytest.raises(UsageError, match="is Suspended: by hand"):
         harness.loop.control.restart(harness.key("web"), "by hand")
 
 
