@@ -52,7 +52,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a pass, and in how many seconds to look again though nothing happens."""
+    """The result of a pass, and in how many seconds to look again at the latest though nothing happens."""
 
     result: Result
     requeue_after: float | None = None
@@ -109,7 +109,7 @@ class Reconciler:
             self._world.consume(view.key, view.intent)
         if plan.operations:
             return self._carry_out(view, plan)
-        self._keep(view, plan.record, plan)
+        self._keep(view, plan.record, plan, self._standing_failure(view) if plan.record.unprepared else None)
         now = self._with.clock.now()
         if plan.requeue_at is not None and plan.requeue_at <= now:
             return None
@@ -158,12 +158,14 @@ class Reconciler:
             self._with.recorder.violated(view.key, str(Resource.MEMORY), str(Action.KILL))
 
     def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
-        record, failure = self._planned(plan), self._standing_failure(view)
+        plan, failure = self._planned(plan), self._standing_failure(view)
+        record = plan.record
         preparation = tuple(operation for operation in plan.operations if operation.verb is Verb.PREPARE)
         if preparation:
-            self._keep(view, record, plan, failure, preparing=True)
+            first = plan.meanwhile or plan
+            self._keep(view, first.record, first, failure)
             self._with.executor.execute(preparation, record.document)
-        if view.observed or not preparation:
+        if plan.meanwhile or not preparation:
             self._keep(view, record, plan, failure)
         created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
         self._describe(view.key, plan.operations)
@@ -178,7 +180,7 @@ class Reconciler:
             after = replace(after, instance_id=created, timings=replace(record.timings, created=now))
             self._traced(after, "created", now)
             self._with.evidence.begin(created)
-        self._keep(view, after, plan)
+        self._keep(view, after, plan, failure if after.unprepared else None)
         return None
 
     def _standing_failure(self, view: View) -> tuple[str, str] | None:
@@ -186,12 +188,13 @@ class Reconciler:
         before = self._world.entry(view.key)
         return before.failure if before and before.record.generation == view.record.generation else None
 
-    def _planned(self, plan: Plan) -> Record:
+    def _planned(self, plan: Plan) -> Plan:
         if plan.record.timings.planned is not None or not any(op.verb is Verb.CREATE for op in plan.operations):
-            return plan.record
+            return plan
         now = self._with.clock.now()
         self._traced(plan.record, "planned", now)
-        return replace(plan.record, timings=replace(plan.record.timings, planned=now))
+        meanwhile = plan.meanwhile and replace(plan.meanwhile, record=_timed(plan.meanwhile.record, now))
+        return replace(plan, record=_timed(plan.record, now), meanwhile=meanwhile)
 
     def _trace_seen(self, view: View) -> None:
         before, seen = self._world.entry(view.key), view.record.timings.seen
@@ -208,14 +211,7 @@ class Reconciler:
             if operation.verb is not Verb.PREPARE:
                 self._with.journal.event(key, _reason(operation.verb), operation.cause)
 
-    def _keep(
-        self,
-        view: View,
-        record: Record,
-        plan: Plan,
-        failure: tuple[str, str] | None = None,
-        preparing: bool = False,
-    ) -> None:
+    def _keep(self, view: View, record: Record, plan: Plan, failure: tuple[str, str] | None = None) -> None:
         """Remember and show where the key stands."""
         before = self._world.entry(view.key)
         desired = view.desired
@@ -228,7 +224,6 @@ class Reconciler:
             stale=self._world.stale(view.key),
             failure=failure,
             workspace=self._with.workspaces.path(record.uid),
-            preparing=preparing,
         )
         status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
         entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
@@ -286,11 +281,17 @@ class Reconciler:
         record = after_failure(base, exc)
         terminal = record.failed_hash != base.record.failed_hash
         plan = plan_sandbox(replace(base, record=record))
-        preparing = isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE
-        self._keep(base, record, plan, None if terminal else (reason, str(exc)), preparing)
+        if plan.meanwhile and isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE:
+            plan = plan.meanwhile
+        self._keep(base, record, plan, None if terminal else (reason, str(exc)))
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
-        return Outcome(Result.RETRY, error=str(exc))
+        due_in = None if plan.requeue_at is None else plan.requeue_at - base.now
+        return Outcome(Result.RETRY, due_in, str(exc))
+
+
+def _timed(record: Record, planned: float) -> Record:
+    return replace(record, timings=replace(record.timings, planned=planned))
 
 
 def _reason(verb: Verb) -> str:

@@ -20,18 +20,20 @@ UP: Final = frozenset({InstanceState.RUNNING, InstanceState.PAUSED})
 class Cast:
     """`current` was made from the wanted spec. `predecessor` goes on should that one fail. `surplus` have no part left.
 
-    `failed`: the wanted spec has failed and waits for an edit.
+    `failed`: the wanted spec has failed and waits for an edit. `stand_in` is the one among the others that stands for
+    the sandbox until its replacement is prepared: nothing has quieted it yet.
     """
 
     current: Observed | None
     predecessor: Observed | None
     surplus: tuple[Observed, ...]
     failed: bool
+    stand_in: Observed | None = None
 
     @property
     def acting(self) -> Observed | None:
         """The instance that stands for the sandbox."""
-        return self.predecessor if self.failed and self.predecessor else self.current
+        return self.predecessor if self.failed and self.predecessor else self.current or self.stand_in
 
     @property
     def others(self) -> tuple[Observed, ...]:
@@ -48,7 +50,8 @@ def cast_of(view: View, desired: Desired) -> Cast:
     stale = [seen for seen in present if seen is not current]
     failed = view.record.failed_hash == desired.spec_hash
     predecessor = _predecessor(view.record, current, stale, failed)
-    return Cast(current, predecessor, tuple(seen for seen in stale if seen is not predecessor), failed)
+    stand_in = None if current or failed else _stand_in(view.record, desired, predecessor, stale)
+    return Cast(current, predecessor, tuple(seen for seen in stale if seen is not predecessor), failed, stand_in)
 
 
 def free_slot(view: View, cast: Cast) -> Slot:
@@ -75,6 +78,18 @@ def _predecessor(record: Record, current: Observed | None, stale: Sequence[Obser
         if found := next(filter(fits, stale), None):
             return found
     return None
+
+
+def _stand_in(
+    record: Record, desired: Desired, predecessor: Observed | None, stale: Sequence[Observed]
+) -> Observed | None:
+    """The predecessor until it is quieted; one that has ended only where it would make room in vain."""
+    if predecessor is not None:
+        makes_room = record.replacing is not None and record.replacing.predecessor == predecessor.id
+        return None if makes_room and predecessor.state is not InstanceState.RUNNING else predecessor
+    if record.unprepared != desired.spec_hash:
+        return None
+    return next((seen for seen in stale if seen.id == record.instance_id), None)
 
 
 def _fits(view: View, desired: Desired, seen: Observed) -> bool:

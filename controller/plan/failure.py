@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from controller.model.errors import (
@@ -35,6 +36,11 @@ def after_failure(view: View, error: SandkeeperError) -> Record:
     desired = within_reach(view, view.desired)
     if record.failed_hash == desired.spec_hash:
         return record
+    if record.unprepared == desired.spec_hash and error.operation != Verb.PREPARE:
+        # One that stands in could not be helped: its replacement's turn.
+        return replace(record, unprepared="")
+    if error.operation == Verb.PREPARE:
+        record = replace(record, unprepared=desired.spec_hash)
     predecessor = cast_of(view, desired).predecessor
     if predecessor and (_is_final(error) or _is_late(view, desired, predecessor)):
         return failed(record, desired.spec_hash, REPLACE_FAILED, str(error))

@@ -27,7 +27,7 @@ from controller.plan.exits import (
 )
 from controller.plan.reach import away_of, is_away, why_away, within_reach
 from controller.plan.removal import plan_removal
-from controller.plan.replacing import plan_running
+from controller.plan.replacing import account_replaced, plan_running
 from controller.plan.resting import plan_resting, verdict_down
 from controller.plan.target import Goal, expires_at, target_of
 from controller.plan.view import Notice, Plan, Verdict, View
@@ -91,8 +91,8 @@ def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) 
     """The record after an end, and the verdict that follows from it; the next pass acts on it."""
     notices: tuple[Notice, ...] = ()
     record = account(view.record, ended, desired.spec, view.now)
-    if ended is not cast.acting:
-        record = noted(view.record, ended)
+    if ended is cast.stand_in or ended is not cast.acting:
+        record = account_replaced(view, desired, ended, counts=ended is cast.stand_in)
     elif cast.failed and record.failed_hash != desired.spec_hash:
         # What it fell back to can never run again either; the spec that failed stays the one to be edited.
         known = view.record
@@ -107,13 +107,17 @@ def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) 
 
 
 def _plan_with_intent(view: View, desired: Desired, cast: Cast) -> Plan:
-    """Carry out what was asked for. Nothing runs that could be killed or stopped: a restart ends every wait instead."""
+    """Carry out what was asked for. Nothing runs that could be killed or stopped: a restart ends every wait instead.
+
+    One that is to be replaced is restarted by its replacement, but where that was tried in vain.
+    """
     intent, acting = view.intent, cast.acting
     is_up = acting is not None and acting.state in UP
     if intent is not None and intent.run and (acting is None or intent.run != acting.run):
         # The run that it was meant for has ended meanwhile.
         return replace(_plan_declared(replace(view, intent=None), desired), consumed=True)
-    if intent is not None and intent.verb == RESTART and (cast.failed or not is_up):
+    is_tried = cast.current is not None or view.record.unprepared == desired.spec_hash
+    if intent is not None and intent.verb == RESTART and (cast.failed or not is_up or not is_tried):
         view = replace(view, record=forgiven(view.record), intent=None)
         plan = _plan_declared(view, desired)
         asked = tuple(_because(operation, intent) for operation in plan.operations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,6 +61,7 @@ class Simulation:
     steps: int = 0
     crash_at: int | None = None
     made: int = 0
+    backs_off: bool = False
 
     # What happens to it
 
@@ -120,11 +121,15 @@ class Simulation:
         self.intent = None
 
     def settle(self) -> Plan | None:
-        """Work until there is nothing to do now; the last plan, or None where nothing is known."""
+        """Work until there is nothing to do now but what fails again and again; the last plan, or None where nothing is
+        known."""
         for _ in range(_MOST_BATCHES):
+            self.backs_off = False
             plan = self._pass()
             if plan is None or not (plan.operations or self._is_due(plan)):
                 return plan
+        if self.backs_off:
+            return plan
         raise AssertionError("it does not settle:\n" + "\n".join(self.trace[-8:]))
 
     def rest(self, seconds: float = 700.0) -> Plan | None:
@@ -150,12 +155,13 @@ class Simulation:
         self.trace.append(text_of(plan))
         if plan.consumed:
             self.intent = None
-        self._save(plan.record)
         try:
-            created = self._execute(plan)
+            created = self._carry_out(plan)
         except RuntimeFailure as exc:
-            self.now += 1  # backoff
-            self._save(after_failure(replace(view, record=plan.record), exc))
+            self.now += 1
+            self.backs_off = True
+            assert self.record is not None
+            self._save(after_failure(replace(view, record=self.record), exc))
             return plan
         if plan.forget:
             self._step()
@@ -198,9 +204,19 @@ class Simulation:
             raise Crash
         self.steps += 1
 
-    def _execute(self, plan: Plan) -> str:
+    def _carry_out(self, plan: Plan) -> str:
+        if plan.meanwhile is None:
+            self._save(plan.record)
+            return self._execute(plan.operations)
+        self._save(plan.meanwhile.record)
+        preparations = [operation for operation in plan.operations if operation.verb is Verb.PREPARE]
+        self._execute(preparations)
+        self._save(plan.record)
+        return self._execute(plan.operations[len(preparations) :])
+
+    def _execute(self, operations: Sequence[Operation]) -> str:
         created = ""
-        for operation in plan.operations:
+        for operation in operations:
             assert operation.cause.strip(), f"{operation.verb} without a cause"
             self._step()
             self._maybe_fail(operation, created)
