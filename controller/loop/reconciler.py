@@ -17,6 +17,7 @@ from controller.model.operation import Operation, Verb
 from controller.model.record import Record
 from controller.model.spec import Action, Desired, Resource
 from controller.plan.acceptance import released_by_edit
+from controller.plan.cast import UP
 from controller.plan.dependencies import dependents_of
 from controller.plan.exits import RESTART
 from controller.plan.failure import after_failure
@@ -215,7 +216,7 @@ class Reconciler:
         """Remember and show where the key stands."""
         before = self._world.entry(view.key)
         desired = view.desired
-        running = next((seen for seen in view.observed if seen.pid or not seen.has_process), None)
+        running = next((seen for seen in view.observed if seen.state in UP), None)
         contract, contract_of = self._contract(before, running, desired)
         known = Known(
             previous=before.status if before else None,

@@ -90,17 +90,22 @@ class MemoryRuntime:
             limits=desired.spec.limits,
             template=desired.template,
             created_at=self.clock.now(),
+            has_process=self.name != "directory" or bool(desired.spec.command),
         )
         return identifier
 
     def start(self, target: str) -> None:
         self._called("start")
-        self._set(target, state=InstanceState.RUNNING, started_at=self.clock.now(), pid=4242, exit=None)
+        pid = 4242 if self._get(target).has_process else None
+        self._set(target, state=InstanceState.RUNNING, started_at=self.clock.now(), pid=pid, exit=None)
 
     def stop(self, target: str, grace: float) -> None:
         self._called("stop")
         self.graces.append(grace)
-        self.end(target, code=143, signal=15)
+        if self._get(target).has_process:
+            self.end(target, code=143, signal=15)
+        else:
+            self.end(target, code=0)
 
     def kill(self, target: str) -> None:
         self._called("kill")

@@ -264,20 +264,18 @@ class Simulation:
     def _effect(self, operation: Operation, seen: Observed) -> tuple[frozenset[InstanceState], dict[str, Any]]:
         """The states in which the operation makes sense, and what it changes."""
         limits = operation.limits or Limits()
-        killed = self._ended(seen, 137) if seen.has_process else {}
         return {
             Verb.START: (AT_REST, {"state": InstanceState.RUNNING, "started_at": self.now, "exit": None}),
-            Verb.STOP: (UP, self._ended(seen, 143)),
-            Verb.KILL: (UP, killed),
+            Verb.STOP: (UP, self._ended(143 if seen.has_process else 0)),
+            Verb.KILL: (UP, self._ended(137)),
             Verb.PAUSE: (frozenset({InstanceState.RUNNING}), {"state": InstanceState.PAUSED}),
             Verb.UNPAUSE: (frozenset({InstanceState.PAUSED}), {"state": InstanceState.RUNNING}),
             Verb.UPDATE: (UP | AT_REST, {"limits": Limits(limits.memory, limits.cpu, limits.pids)}),
             Verb.REMOVE: (frozenset(InstanceState), {}),
         }[operation.verb]
 
-    def _ended(self, seen: Observed, code: int) -> dict[str, Any]:
-        end = Exit(code, code - 128, False, self.now) if seen.has_process else None
-        return {"state": InstanceState.EXITED, "exit": end}
+    def _ended(self, code: int) -> dict[str, Any]:
+        return {"state": InstanceState.EXITED, "exit": Exit(code, code - 128 if code else None, False, self.now)}
 
     def _create(self, operation: Operation) -> str:
         wanted, owner = operation.desired, operation.owner

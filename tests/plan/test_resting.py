@@ -99,6 +99,7 @@ def test_a_directory_without_a_process_rests_and_comes_back() -> None:
             "stop directory-1: Suspended: Suspended by a test", "= Running, not ready: Suspending (Suspended by a test)"
         ),
         "= Suspended, not ready: Suspended (Suspended by a test); suspended",
+        "= Suspended, not ready: Suspended (Suspended by a test); suspended",
         lines("start directory-1: it is to run", "= Creating, not ready: Starting"),
         "= Running, ready: Running",
     ]
