@@ -14,7 +14,8 @@ from controller.model.spec import Desired
 def accept(record: Record | None, desired: Desired, new_uid: str, now: float) -> Record:
     """The record for a desired sandbox: a new one, the same where nothing changed, or the next generation.
 
-    An edit clears what only an edit clears: failures, a finished run, the crash loop.
+    An edit clears what only an edit clears: failures, a finished run, the crash loop. A restored workspace begins a new
+    life as a manifest takes it up.
     """
     if record is None:
         return Record(
@@ -34,6 +35,7 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
         resolved_hash=desired.resolved_hash,
         document=desired.document,
         origin=desired.origin,
+        accepted_at=now if record.reserved else record.accepted_at,
         instance_id="" if record.finished else record.instance_id,
         attempt_since=now,
         ready_once=False,

@@ -26,7 +26,7 @@ from controller.plan.exits import (
     unaccounted,
 )
 from controller.plan.reach import away_of, is_away, why_away, within_reach
-from controller.plan.removal import plan_removal
+from controller.plan.removal import DELETE, plan_removal
 from controller.plan.replacing import account_replaced, plan_running
 from controller.plan.resting import plan_resting, verdict_down
 from controller.plan.target import Goal, expires_at, target_of
@@ -113,8 +113,9 @@ def _plan_with_intent(view: View, desired: Desired, cast: Cast) -> Plan:
     """
     intent, acting = view.intent, cast.acting
     is_up = acting is not None and acting.state in UP
-    if intent is not None and intent.run and (acting is None or intent.run != acting.run):
-        # The run that it was meant for has ended meanwhile.
+    is_over = intent is not None and intent.run and (acting is None or intent.run != acting.run)
+    if is_over or (intent is not None and intent.verb == DELETE):
+        # The run that it was meant for has ended meanwhile, or a manifest has come.
         return replace(_plan_declared(replace(view, intent=None), desired), consumed=True)
     is_tried = cast.current is not None or view.record.unprepared == desired.spec_hash
     if intent is not None and intent.verb == RESTART and (cast.failed or not is_up or not is_tried):

@@ -14,6 +14,7 @@ from controller.model.manifest import PruneBlock, Snapshot
 from controller.model.observed import InstanceState, Usage
 from controller.model.status import Phase
 from controller.report.holds import JsonHoldStore
+from controller.runtime.workspace import WorkspaceFolder
 from tests.loop.harness import Harness, document
 
 
@@ -253,6 +254,55 @@ def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid
     harness.advance(2)
     assert harness.entry("web").record.uid == uid
     assert harness.docker.only().owner.uid == uid
+
+
+def restored(harness: Harness) -> Path:
+    """The workspace of a sandbox that was removed and restored, with a file in it."""
+    harness.declare(document("web"))
+    harness.advance(2)
+    workspace = Path(harness.workspaces.ensure(harness.entry("web").record.uid, 0, 0))
+    (workspace / "notes").write_text("kept")
+    harness.declare()
+    harness.loop.control.restore(harness.key("web"))
+    harness.settle()
+    return workspace
+
+
+def test_a_ttl_begins_when_a_manifest_takes_up_a_restored_workspace(harness: Harness) -> None:
+    workspace = restored(harness)
+    harness.advance(7200)
+    harness.declare(document("web", ttl="1h", shutdownPolicy="Delete"))
+    harness.advance(3590)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert (workspace / "notes").read_text() == "kept"
+    harness.advance(20)
+    assert not workspace.exists()
+
+
+def test_a_restored_workspace_that_nobody_takes_up_can_be_deleted_again(harness: Harness) -> None:
+    workspace = restored(harness)
+    harness.loop.control.delete(harness.key("web"), hold=False)
+    harness.settle()
+    assert not workspace.exists()
+    assert [trashed.key for trashed in harness.workspaces.trashed()] == [harness.key("web")]
+    assert harness.world.entry(harness.key("web")) is None
+
+
+def test_a_deletion_of_a_restored_workspace_that_fails_is_tried_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = restored(harness)
+
+    def full(*_: object) -> None:
+        raise StateError("no space is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkspaceFolder, "trash", full)
+        harness.loop.control.delete(harness.key("web"), hold=False)
+        harness.settle()
+    assert workspace.exists()
+    harness.advance(600)
+    assert not workspace.exists()
 
 
 def test_a_workspace_is_restored_under_a_sandbox_that_was_declared_again(harness: Harness) -> None:
