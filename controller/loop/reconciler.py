@@ -252,7 +252,7 @@ class Reconciler:
     ) -> tuple[tuple[ContractRow, ...], str]:
         if running is None or desired is None:
             return (), ""
-        of = f"{running.id}@{running.started_at}/{running.limits}"
+        of = f"{running.run}/{running.limits}/{desired.resolved_hash}"
         if before is not None and before.contract_of == of:
             return before.contract, of
         try:

@@ -139,7 +139,8 @@ class MemoryRuntime:
         return {seen.id: self.usages[seen.id] for seen in instances if seen.id in self.usages}
 
     def contract(self, instance: Observed, spec: SandboxSpec) -> tuple[ContractRow, ...]:
-        return (ContractRow("memory", Assurance.ENFORCED, "memory"),)
+        disk = str(spec.limits.disk)
+        return ContractRow("memory", Assurance.ENFORCED, "memory"), ContractRow("disk", Assurance.MEASURED, "walk", disk)
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Nothing happens by itself."""

@@ -170,6 +170,15 @@ def test_a_resize_below_usage_keeps_the_sandbox_running_and_is_tried_again(harne
     assert harness.docker.calls.count("create") == 1
 
 
+def test_the_contract_shows_a_limit_that_only_the_manifest_knows(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"disk": "1Gi"}}))
+    harness.advance(2)
+    assert harness.entry("web").contract[1].value == str(1 << 30)
+    harness.declare(document("web", resources={"limits": {"disk": "2Gi"}}))
+    assert harness.entry("web").contract[1].value == str(2 << 30)
+    assert harness.docker.calls.count("create") == 1
+
+
 def test_an_engine_that_goes_away_is_a_condition_and_nobody_else_suffers(harness: Harness) -> None:
     harness.declare(document("web"), document("here", isolation="directory"))
     harness.advance(2)
