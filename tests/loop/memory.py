@@ -140,7 +140,9 @@ class MemoryRuntime:
 
     def contract(self, instance: Observed, spec: SandboxSpec) -> tuple[ContractRow, ...]:
         disk = str(spec.limits.disk)
-        return ContractRow("memory", Assurance.ENFORCED, "memory"), ContractRow("disk", Assurance.MEASURED, "walk", disk)
+        return ContractRow("memory", Assurance.ENFORCED, "memory"), ContractRow(
+            "disk", Assurance.MEASURED, "walk", disk
+        )
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Nothing happens by itself."""

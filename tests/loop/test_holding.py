@@ -256,6 +256,21 @@ def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid
     assert harness.docker.only().owner.uid == uid
 
 
+@pytest.mark.parametrize("how", ["expiry", "delete --hold"])
+def test_what_is_brought_down_for_good_leaves_its_last_words(harness: Harness, how: str) -> None:
+    harness.declare(document("web", ttl="1h"))
+    harness.advance(2)
+    if how == "expiry":
+        harness.advance(3600)
+    else:
+        harness.loop.control.delete(harness.key("web"), hold=True)
+    harness.settle()
+    assert harness.docker.instances == {}
+    (kept,) = harness.store.terminations(harness.key("web"))
+    assert kept == harness.entry("web").record.last_termination
+    assert kept.log_tail == "the last line\n"
+
+
 def restored(harness: Harness) -> Path:
     """The workspace of a sandbox that was removed and restored, with a file in it."""
     harness.declare(document("web"))
