@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.conditions import ConditionType
-from controller.model.errors import ResizePendingError, StateError, UsageError
+from controller.model.errors import EngineTimeoutError, ResizePendingError, StateError, UsageError
 from controller.model.manifest import PruneBlock, Snapshot
 from controller.model.observed import InstanceState, Usage
 from controller.model.status import Phase
@@ -121,6 +121,21 @@ def test_memory_over_its_limit_kills_with_evidence_and_the_policy_restarts(harne
     assert [sample.value for sample in last.samples][-1] == 65 << 20
     assert harness.recorder.counts["violated memory kill"] == 1
     assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_the_evidence_of_a_kill_outlives_the_daemon(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    measure(harness)
+    harness.docker.fail("kill", EngineTimeoutError("no answer"))
+    measure(harness, working_set=65 << 20)
+    harness.docker.end(harness.docker.only().id, code=137, signal=9)
+    harness.restart()
+    harness.advance(2)
+    last = harness.entry("web").record.last_termination
+    assert last is not None
+    assert "over the limit" in last.cause
+    assert [sample.value for sample in last.samples] == [1 << 20, 65 << 20]
 
 
 def test_a_limit_that_is_not_in_force_yet_is_not_held_against_a_sandbox(harness: Harness) -> None:
