@@ -184,7 +184,8 @@ class Control:
         return seen
 
     def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
-        self._with.holds.promise(Hold(key, type_, cause, self._with.clock.now(), entry.record.generation))
+        on, since = entry.record, self._with.clock.now()
+        self._with.holds.promise(Hold(key, type_, cause, since, on.generation, resolved_hash=on.resolved_hash))
         self._with.journal.event(key, "Held", f"{type_}: {cause}")
         self._with.pulse.wake(key)
 

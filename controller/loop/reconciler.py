@@ -120,7 +120,7 @@ class Reconciler:
 
     def _edited(self, view: View) -> View:
         """The view without the holds that an edit has ended."""
-        ended = released_by_edit(view.holds, view.record.generation)
+        ended = released_by_edit(view.holds, view.record)
         if not ended:
             return view
         self._with.holds.release(view.key, lambda hold: hold in ended)

@@ -75,6 +75,11 @@ def spec_hash(template: Mapping[str, Any]) -> str:
     return f"{SPEC_HASH_VERSION}:{digest_of(template)}"
 
 
+def same_version(one: str, other: str) -> bool:
+    """Whether two versioned hashes can be compared; one without a version is of one before all others."""
+    return one.rpartition(":")[0] == other.rpartition(":")[0]
+
+
 def digest_of(value: Mapping[str, Any]) -> str:
     """16 hex digits of the SHA-256 of the value as canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

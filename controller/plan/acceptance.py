@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controller.model.hold import Hold, Release
+from controller.model.identity import same_version
 from controller.model.observed import Observed
 from controller.model.record import Record, Timings
 from controller.model.spec import Desired
@@ -74,9 +75,15 @@ def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Recor
     )
 
 
-def released_by_edit(holds: Sequence[Hold], generation: int) -> tuple[Hold, ...]:
-    """The holds that an edit to this generation ends."""
-    return tuple(hold for hold in holds if hold.release is Release.EDIT_OR_RESUME and hold.generation < generation)
+def released_by_edit(holds: Sequence[Hold], record: Record) -> tuple[Hold, ...]:
+    """The holds that an edit since they were imposed ends. Generations are lost with the store, hashes are not."""
+    return tuple(hold for hold in holds if hold.release is Release.EDIT_OR_RESUME and _is_edited(hold, record))
+
+
+def _is_edited(hold: Hold, record: Record) -> bool:
+    if hold.resolved_hash and same_version(hold.resolved_hash, record.resolved_hash):
+        return hold.resolved_hash != record.resolved_hash
+    return hold.generation < record.generation
 
 
 def recover_undeclared(observed: Sequence[Observed], now: float) -> Record | None:

@@ -271,6 +271,23 @@ def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid
     assert harness.docker.only().owner.uid == uid
 
 
+def test_a_delete_is_undone_by_the_first_edit_though_the_store_was_lost(harness: Harness, tmp_path: Path) -> None:
+    for cpu in range(1, 5):
+        harness.declare(document("web", resources={"limits": {"cpu": str(cpu)}}))
+        harness.advance(2)
+    harness.loop.control.delete(harness.key("web"), hold=True)
+    harness.settle()
+    harness.store.close()
+    for file in tmp_path.glob("state.db*"):
+        file.unlink()
+    harness.restart()
+    harness.advance(2)
+    assert harness.docker.instances == {}
+    harness.declare(document("web", resources={"limits": {"cpu": "5"}}))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
 @pytest.mark.parametrize("how", ["expiry", "delete --hold"])
 def test_what_is_brought_down_for_good_leaves_its_last_words(harness: Harness, how: str) -> None:
     harness.declare(document("web", ttl="1h"))

@@ -75,9 +75,9 @@ class Simulation:
 
     def hold(self, type_: HoldType, value: int | None = None) -> None:
         """Somebody, or enforcement, holds it."""
-        generation = self.record.generation if self.record else 1
+        generation, of = (self.record.generation, self.record.resolved_hash) if self.record else (1, "")
         others = tuple(hold for hold in self.holds if hold.type is not type_)
-        self.holds = (*others, Hold(KEY, type_, f"{type_} by a test", self.now, generation, value))
+        self.holds = (*others, Hold(KEY, type_, f"{type_} by a test", self.now, generation, value, of))
 
     def resume(self) -> None:
         """All holds end."""
@@ -148,7 +148,7 @@ class Simulation:
         view = self.view()
         if view is None:
             return None
-        ended = released_by_edit(view.holds, view.record.generation)
+        ended = released_by_edit(view.holds, view.record)
         self.holds = tuple(hold for hold in self.holds if hold not in ended)
         view = replace(view, holds=self.holds)
         plan = plan_sandbox(view)

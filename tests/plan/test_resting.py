@@ -58,7 +58,7 @@ def test_a_pause_holds_until_resume() -> None:
     situation = given().desired(image="a").running(state=InstanceState.PAUSED).record(frozen=True)
     held = situation.held(HoldType.PAUSED, "pids: 128 of 128, over the limit")
     assert held.text() == "= Suspended, not ready: Paused (pids: 128 of 128, over the limit); suspended"
-    assert released_by_edit(held.holds, generation=9) == ()
+    assert released_by_edit(held.holds, held.record(generation=9).view().record) == ()
 
 
 def test_frozen_then_stopped_goes_down() -> None:
@@ -77,8 +77,8 @@ def test_a_stop_keeps_it_down_until_an_edit() -> None:
     ending = situation.plan().record.ending
     assert ending is not None
     assert ending.cause == "disk: 2Gi of 1Gi, over the limit"
-    assert released_by_edit(situation.holds, generation=1) == ()
-    assert released_by_edit(situation.holds, generation=2) == situation.holds
+    assert released_by_edit(situation.holds, situation.view().record) == ()
+    assert released_by_edit(situation.holds, situation.record(generation=2).view().record) == situation.holds
 
 
 def test_a_restart_policy_does_not_start_what_is_held_down() -> None:
