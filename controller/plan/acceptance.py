@@ -10,6 +10,8 @@ from controller.model.identity import same_version
 from controller.model.observed import Observed
 from controller.model.record import Record, Timings
 from controller.model.spec import Desired
+from controller.plan.cast import is_made_from
+from controller.plan.difference import contradicts
 
 
 def accept(record: Record | None, desired: Desired, new_uid: str, now: float) -> Record:
@@ -28,8 +30,14 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
             document=desired.document,
             origin=desired.origin,
         )
-    if record.resolved_hash == desired.resolved_hash:
-        return replace(record, document=desired.document, origin=desired.origin, reserved=False)
+    if not _is_edit(record, desired):
+        return replace(
+            record,
+            resolved_hash=desired.resolved_hash,
+            document=desired.document,
+            origin=desired.origin,
+            reserved=False,
+        )
     return replace(
         record,
         generation=record.generation + 1,
@@ -53,6 +61,15 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
     )
 
 
+def _is_edit(record: Record, desired: Desired) -> bool:
+    """Whether anything was changed; where another version accepted it last, anything that both know."""
+    if not record.resolved_hash or same_version(record.resolved_hash, desired.resolved_hash):
+        return record.resolved_hash != desired.resolved_hash
+    before = record.document
+    labels = (before.get("metadata") or {}).get("labels") or {}
+    return labels != desired.labels or contradicts(before.get("spec") or {}, desired.document["spec"])
+
+
 def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Record | None:
     """A record rebuilt from what its instances say of themselves, or None where there are none.
 
@@ -61,7 +78,7 @@ def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Recor
     if not observed:
         return None
     newest = max(observed, key=lambda seen: seen.owner.generation)
-    unchanged = newest.owner.spec_hash == desired.spec_hash
+    unchanged = is_made_from(newest, desired)
     return Record(
         uid=newest.owner.uid,
         generation=newest.owner.generation if unchanged else newest.owner.generation + 1,

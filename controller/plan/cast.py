@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.model.identity import SLOTS, Slot, other_slot
+from controller.model.identity import SLOTS, Slot, other_slot, same_version
 from controller.model.observed import InstanceState, Observed
 from controller.model.record import Record
 from controller.model.spec import Desired, Isolation
+from controller.plan.difference import contradicts
 from controller.plan.view import View
 
 RUNTIME_OF: Final = {Isolation.CONTAINER: "docker", Isolation.DIRECTORY: "directory"}
@@ -92,10 +93,33 @@ def _stand_in(
     return next((seen for seen in stale if seen.id == record.instance_id), None)
 
 
+def is_made_from(seen: Observed, desired: Desired, adopted: str = "") -> bool:
+    """Whether an instance was made from the wanted spec.
+
+    One of another version was where nothing that both know differs; once `adopted` as such, until its spec is edited.
+    """
+    if same_version(seen.owner.spec_hash, desired.spec_hash):
+        return seen.owner.spec_hash == desired.spec_hash
+    if adopted.startswith(_adoption(seen, "")):
+        return adopted == _adoption(seen, desired.spec_hash)
+    return bool(seen.template) and not contradicts(seen.template, desired.template)
+
+
+def adopting(record: Record, seen: Observed | None, desired: Desired) -> Record:
+    """The record once the current instance, made by another version, was found to fit."""
+    if seen is None or same_version(seen.owner.spec_hash, desired.spec_hash):
+        return record
+    return replace(record, adopted=_adoption(seen, desired.spec_hash))
+
+
+def _adoption(seen: Observed, spec_hash: str) -> str:
+    return f"{seen.id} as {spec_hash}"
+
+
 def _fits(view: View, desired: Desired, seen: Observed) -> bool:
     return (
         seen.runtime == RUNTIME_OF[desired.spec.isolation]
-        and seen.owner.spec_hash == desired.spec_hash
+        and is_made_from(seen, desired, view.record.adopted)
         and seen.owner.uid == view.record.uid
     )
 

@@ -13,7 +13,7 @@ from controller.model.operation import Operation, Verb
 from controller.model.record import Intent, Record
 from controller.model.spec import Desired, Lifecycle
 from controller.model.status import Phase
-from controller.plan.cast import UP, Cast, cast_of
+from controller.plan.cast import UP, Cast, adopting, cast_of
 from controller.plan.exits import (
     REPLACE_FAILED,
     RESTART,
@@ -62,6 +62,7 @@ def plan_ahead(view: View) -> Plan:
 
 def _plan_within_reach(view: View, desired: Desired) -> Plan:
     cast = cast_of(view, desired)
+    view = replace(view, record=adopting(view.record, cast.current, desired))
     if away := away_of(view, desired, has_current=cast.current is not None):
         return _plan_waiting_for_engine(view, desired, away)
     return _plan_declared(view, desired)
@@ -91,6 +92,8 @@ def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) 
     """The record after an end, and the verdict that follows from it; the next pass acts on it."""
     notices: tuple[Notice, ...] = ()
     record = account(view.record, ended, desired.spec, view.now)
+    if ended is cast.current and record.failed_hash == ended.owner.spec_hash:
+        record = replace(record, failed_hash=desired.spec_hash)
     if ended is cast.stand_in or ended is not cast.acting:
         record = account_replaced(view, desired, ended, counts=ended is cast.stand_in)
     elif cast.failed and record.failed_hash != desired.spec_hash:
