@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 # A healthy key settles in three or four; one that has not by then is fighting somebody and waits its backoff.
 _MOST_BATCHES: Final = 12
+# Somebody may have been quicker; one that lasts needs somebody to look.
+_SILENT_CONFLICTS: Final = 2
 
 
 class Result(StrEnum):
@@ -84,10 +86,12 @@ class Reconciler:
         self._with = collaborators
         self._world = collaborators.world
         self._since = collaborators.clock.now()
+        self._conflicts: dict[Key, int] = {}
 
     def reconcile(self, key: Key) -> Outcome:
         """Bring one key to what is wanted. Raises nothing of ours: a failure is an outcome."""
         view: View | None = None
+        conflicts = self._conflicts.pop(key, 0)
         try:
             for _ in range(_MOST_BATCHES):
                 view = self._with.outlook.view(key)
@@ -98,6 +102,10 @@ class Reconciler:
                     return outcome
             return Outcome(Result.REQUEUE, error="it does not settle")
         except (RuntimeFailure, StateError) as exc:
+            if isinstance(exc, ConflictError):
+                self._conflicts[key] = conflicts + 1
+                if conflicts < _SILENT_CONFLICTS:
+                    return Outcome(Result.RETRY, error=str(exc))
             return self._failed(key, view, exc)
 
     def _pass(self, view: View) -> Outcome | None:
@@ -271,8 +279,6 @@ class Reconciler:
 
     def _failed(self, key: Key, view: View | None, exc: SandkeeperError) -> Outcome:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
-        if isinstance(exc, ConflictError):
-            return Outcome(Result.RETRY, error=str(exc))
         reason = exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
         self._with.journal.event(key, reason, str(exc), warning=True)
         if view is None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from controller.model.errors import (
     CannotRunError,
+    ConflictError,
     EngineTimeoutError,
     EngineUnavailableError,
     InstanceNotFoundError,
@@ -22,7 +23,7 @@ from controller.plan.exits import REPLACE_FAILED, failed
 from controller.plan.reach import within_reach
 from controller.plan.view import View
 
-_TRIED_AGAIN: Final = (EngineTimeoutError, InstanceNotFoundError)
+_TRIED_AGAIN: Final = (ConflictError, EngineTimeoutError, InstanceNotFoundError)
 
 
 def after_failure(view: View, error: SandkeeperError) -> Record:
