@@ -16,6 +16,7 @@ from controller.model.record import Intent, Record, Termination
 from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
 from controller.plan.exits import RESTART
+from controller.plan.removal import DELETE
 from controller.plan.status import not_ready
 from controller.report.protocol import DaemonInfo, Preview, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
@@ -136,6 +137,8 @@ class Control:
             raise UsageError(
                 f"{key} is declared in {where}: remove it there, or use --hold to keep it away until an edit or resume"
             )
+        if entry.record.reserved:
+            self._world.intend(key, Intent(DELETE, "deleted by hand"))
         self._with.pulse.wake_now(key)
 
     def confirm_prune(self, hash_: str | None) -> Sequence[str]:
@@ -190,7 +193,8 @@ class Control:
         return seen
 
     def _hold(self, entry: Entry, key: Key, type_: HoldType, cause: str) -> None:
-        self._with.holds.promise(Hold(key, type_, cause, self._with.clock.now(), entry.record.generation))
+        on, since = entry.record, self._with.clock.now()
+        self._with.holds.promise(Hold(key, type_, cause, since, on.generation, resolved_hash=on.resolved_hash))
         self._with.journal.event(key, "Held", f"{type_}: {cause}")
         self._with.pulse.wake(key)
 

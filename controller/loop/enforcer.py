@@ -118,6 +118,7 @@ class Enforcer:
             since=self._with.clock.now(),
             generation=one.entry.record.generation,
             value=throttled_cpu(one.desired.spec.limits.cpu, window.cpu_rate or 0.0) if throttle else None,
+            resolved_hash=one.entry.record.resolved_hash,
         )
         self._holds.impose(hold)
 

@@ -12,7 +12,7 @@ import structlog
 from controller.model.clock import Clock
 from controller.model.errors import RuntimeFailure
 from controller.model.observed import Observed
-from controller.model.record import Sample
+from controller.model.record import Intent, Sample
 from controller.model.spec import Resource, SecretRef
 from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Notice, Plan, View
@@ -75,7 +75,7 @@ class Evidence:
             return plan
         complete = replace(
             termination,
-            samples=self._samples(ended.id, termination.cause),
+            samples=self._samples(ended.id, termination.cause, view.record.ending),
             log_tail=self._redact(_secrets_of(view), self._log_tail(ended.runtime, ended.id)),
         )
         self._journal.evidence(view.key, plan.record.uid, complete)
@@ -93,10 +93,11 @@ class Evidence:
             self._ended[ended.id] = ended.run
             return self._windows.get(ended.id, Window()).oom_at
 
-    def _samples(self, instance: str, cause: str) -> tuple[Sample, ...]:
+    def _samples(self, instance: str, cause: str, ending: Intent | None) -> tuple[Sample, ...]:
+        """Those of the window, or those that a kill was given where the window began anew with the daemon."""
         named = cause.partition(":")[0]
         resource = Resource(named) if named in set(Resource) else Resource.MEMORY
-        return self.window(instance).evidence(resource)
+        return max(self.window(instance).evidence(resource), ending.samples if ending else (), key=len)
 
     def _log_tail(self, runtime: str, instance: str) -> str:
         try:

@@ -17,6 +17,7 @@ from controller.model.operation import Operation, Verb
 from controller.model.record import Record
 from controller.model.spec import Action, Desired, Resource
 from controller.plan.acceptance import released_by_edit
+from controller.plan.cast import UP
 from controller.plan.dependencies import dependents_of
 from controller.plan.exits import RESTART
 from controller.plan.failure import after_failure
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 # A healthy key settles in three or four; one that has not by then is fighting somebody and waits its backoff.
 _MOST_BATCHES: Final = 12
+# Somebody may have been quicker; one that lasts needs somebody to look.
+_SILENT_CONFLICTS: Final = 2
 
 
 class Result(StrEnum):
@@ -52,7 +55,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a pass, and in how many seconds to look again though nothing happens."""
+    """The result of a pass, and in how many seconds to look again at the latest though nothing happens."""
 
     result: Result
     requeue_after: float | None = None
@@ -83,10 +86,12 @@ class Reconciler:
         self._with = collaborators
         self._world = collaborators.world
         self._since = collaborators.clock.now()
+        self._conflicts: dict[Key, int] = {}
 
     def reconcile(self, key: Key) -> Outcome:
         """Bring one key to what is wanted. Raises nothing of ours: a failure is an outcome."""
         view: View | None = None
+        conflicts = self._conflicts.pop(key, 0)
         try:
             for _ in range(_MOST_BATCHES):
                 view = self._with.outlook.view(key)
@@ -97,6 +102,10 @@ class Reconciler:
                     return outcome
             return Outcome(Result.REQUEUE, error="it does not settle")
         except (RuntimeFailure, StateError) as exc:
+            if isinstance(exc, ConflictError):
+                self._conflicts[key] = conflicts + 1
+                if conflicts < _SILENT_CONFLICTS:
+                    return Outcome(Result.RETRY, error=str(exc))
             return self._failed(key, view, exc)
 
     def _pass(self, view: View) -> Outcome | None:
@@ -109,7 +118,7 @@ class Reconciler:
             self._world.consume(view.key, view.intent)
         if plan.operations:
             return self._carry_out(view, plan)
-        self._keep(view, plan.record, plan)
+        self._keep(view, plan.record, plan, self._standing_failure(view) if plan.record.unprepared else None)
         now = self._with.clock.now()
         if plan.requeue_at is not None and plan.requeue_at <= now:
             return None
@@ -119,7 +128,7 @@ class Reconciler:
 
     def _edited(self, view: View) -> View:
         """The view without the holds that an edit has ended."""
-        ended = released_by_edit(view.holds, view.record.generation)
+        ended = released_by_edit(view.holds, view.record)
         if not ended:
             return view
         self._with.holds.release(view.key, lambda hold: hold in ended)
@@ -158,12 +167,14 @@ class Reconciler:
             self._with.recorder.violated(view.key, str(Resource.MEMORY), str(Action.KILL))
 
     def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
-        record, failure = self._planned(plan), self._standing_failure(view)
+        plan, failure = self._planned(plan), self._standing_failure(view)
+        record = plan.record
         preparation = tuple(operation for operation in plan.operations if operation.verb is Verb.PREPARE)
         if preparation:
-            self._keep(view, record, plan, failure, preparing=True)
+            first = plan.meanwhile or plan
+            self._keep(view, first.record, first, failure)
             self._with.executor.execute(preparation, record.document)
-        if view.observed or not preparation:
+        if plan.meanwhile or not preparation:
             self._keep(view, record, plan, failure)
         created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
         self._describe(view.key, plan.operations)
@@ -178,7 +189,7 @@ class Reconciler:
             after = replace(after, instance_id=created, timings=replace(record.timings, created=now))
             self._traced(after, "created", now)
             self._with.evidence.begin(created)
-        self._keep(view, after, plan)
+        self._keep(view, after, plan, failure if after.unprepared else None)
         return None
 
     def _standing_failure(self, view: View) -> tuple[str, str] | None:
@@ -186,12 +197,13 @@ class Reconciler:
         before = self._world.entry(view.key)
         return before.failure if before and before.record.generation == view.record.generation else None
 
-    def _planned(self, plan: Plan) -> Record:
+    def _planned(self, plan: Plan) -> Plan:
         if plan.record.timings.planned is not None or not any(op.verb is Verb.CREATE for op in plan.operations):
-            return plan.record
+            return plan
         now = self._with.clock.now()
         self._traced(plan.record, "planned", now)
-        return replace(plan.record, timings=replace(plan.record.timings, planned=now))
+        meanwhile = plan.meanwhile and replace(plan.meanwhile, record=_timed(plan.meanwhile.record, now))
+        return replace(plan, record=_timed(plan.record, now), meanwhile=meanwhile)
 
     def _trace_seen(self, view: View) -> None:
         before, seen = self._world.entry(view.key), view.record.timings.seen
@@ -208,18 +220,11 @@ class Reconciler:
             if operation.verb is not Verb.PREPARE:
                 self._with.journal.event(key, _reason(operation.verb), operation.cause)
 
-    def _keep(
-        self,
-        view: View,
-        record: Record,
-        plan: Plan,
-        failure: tuple[str, str] | None = None,
-        preparing: bool = False,
-    ) -> None:
+    def _keep(self, view: View, record: Record, plan: Plan, failure: tuple[str, str] | None = None) -> None:
         """Remember and show where the key stands."""
         before = self._world.entry(view.key)
         desired = view.desired
-        running = next((seen for seen in view.observed if seen.pid or not seen.has_process), None)
+        running = next((seen for seen in view.observed if seen.state in UP), None)
         contract, contract_of = self._contract(before, running, desired)
         known = Known(
             previous=before.status if before else None,
@@ -228,7 +233,6 @@ class Reconciler:
             stale=self._world.stale(view.key),
             failure=failure,
             workspace=self._with.workspaces.path(record.uid),
-            preparing=preparing,
         )
         status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
         entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
@@ -256,7 +260,7 @@ class Reconciler:
     ) -> tuple[tuple[ContractRow, ...], str]:
         if running is None or desired is None:
             return (), ""
-        of = f"{running.id}@{running.started_at}/{running.limits}"
+        of = f"{running.run}/{running.limits}/{desired.resolved_hash}"
         if before is not None and before.contract_of == of:
             return before.contract, of
         try:
@@ -275,8 +279,6 @@ class Reconciler:
 
     def _failed(self, key: Key, view: View | None, exc: SandkeeperError) -> Outcome:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
-        if isinstance(exc, ConflictError):
-            return Outcome(Result.RETRY, error=str(exc))
         reason = exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
         self._with.journal.event(key, reason, str(exc), warning=True)
         if view is None:
@@ -286,11 +288,17 @@ class Reconciler:
         record = after_failure(base, exc)
         terminal = record.failed_hash != base.record.failed_hash
         plan = plan_sandbox(replace(base, record=record))
-        preparing = isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE
-        self._keep(base, record, plan, None if terminal else (reason, str(exc)), preparing)
+        if plan.meanwhile and isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE:
+            plan = plan.meanwhile
+        self._keep(base, record, plan, None if terminal else (reason, str(exc)))
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
-        return Outcome(Result.RETRY, error=str(exc))
+        due_in = None if plan.requeue_at is None else plan.requeue_at - base.now
+        return Outcome(Result.RETRY, due_in, str(exc))
+
+
+def _timed(record: Record, planned: float) -> Record:
+    return replace(record, timings=replace(record.timings, planned=planned))
 
 
 def _reason(verb: Verb) -> str:

@@ -88,6 +88,8 @@ class Workers:
         match outcome.result:
             case Result.RETRY | Result.PANIC:
                 self._queue.add_after(key, self._backoff.next_delay(key))
+                if outcome.requeue_after:
+                    self._queue.add_after(key, outcome.requeue_after)
             case Result.REQUEUE if outcome.requeue_after is None:
                 self._queue.add_after(key, self._backoff.next_delay(key))
             case _:

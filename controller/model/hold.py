@@ -37,7 +37,8 @@ RELEASES = {
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One hold on one key. `generation` is the one that an edit has to pass to release it; `since` is epoch seconds.
+    """One hold on one key. `since` is epoch seconds. What it was imposed on is told by `resolved_hash`, which an edit
+    changes, and, for people and where that cannot be compared, by `generation`, which an edit raises.
 
     `value` is what a Throttled hold lowers cpu to, in thousandths of a core.
     """
@@ -48,6 +49,7 @@ class Hold:
     since: float
     generation: int
     value: int | None = None
+    resolved_hash: str = ""
 
     @property
     def release(self) -> Release:

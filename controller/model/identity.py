@@ -22,7 +22,9 @@ LABEL_SPEC_HASH: Final = f"{API_GROUP}/spec-hash"
 LABEL_SLOT: Final = f"{API_GROUP}/slot"
 LABEL_TEMPLATE: Final = f"{API_GROUP}/template"
 
+# To be raised with any change of what is hashed: what another version has made is then compared field by field.
 SPEC_HASH_VERSION: Final = "v1"
+RESOLVED_HASH_VERSION: Final = "v1"
 
 Slot = Literal["a", "b"]
 SLOTS: Final[tuple[Slot, Slot]] = ("a", "b")
@@ -73,6 +75,16 @@ def other_slot(slot: Slot) -> Slot:
 def spec_hash(template: Mapping[str, Any]) -> str:
     """A versioned hash of the part of a spec that only a replace can change: keys sorted, after defaulting."""
     return f"{SPEC_HASH_VERSION}:{digest_of(template)}"
+
+
+def resolved_hash(spec: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """A versioned hash of all that an edit can change of a sandbox, after defaulting."""
+    return f"{RESOLVED_HASH_VERSION}:{digest_of({'spec': spec, 'labels': labels})}"
+
+
+def same_version(one: str, other: str) -> bool:
+    """Whether two versioned hashes can be compared; one without a version is of one before all others."""
+    return one.rpartition(":")[0] == other.rpartition(":")[0]
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

@@ -73,8 +73,10 @@ class Record:
     drift. `ending` is an end that we asked for and have not yet seen; `frozen` says that we paused it. `replacing` is
     set from a replacement's first operation until its predecessor is gone or goes on. `handled_exit` is the exit
     already counted (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or
-    can never run. `attempt_since` is when this generation was first tried; `ready_once`: it has been Ready since.
-    `reserved`: a restored workspace waits for its manifest. `erased`: expiry has deleted the workspace.
+    can never run. `unprepared` is a spec whose preparation failed last: what it should replace stands in for it.
+    `adopted` says which instance of another version was found to fit which spec. `attempt_since` is when this
+    generation was first tried; `ready_once`: it has been Ready since. `reserved`: a restored workspace waits for its
+    manifest. `erased`: expiry has deleted the workspace.
     """
 
     uid: str
@@ -96,6 +98,8 @@ class Record:
     failed_hash: str = ""
     failure: str = ""
     failure_reason: str = ""
+    unprepared: str = ""
+    adopted: str = ""
     finished: str = ""
     attempt_since: float = 0.0
     ready_once: bool = False

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controller.model.hold import Hold, Release
+from controller.model.identity import same_version
 from controller.model.observed import Observed
 from controller.model.record import Record, Timings
 from controller.model.spec import Desired
+from controller.plan.cast import is_made_from
+from controller.plan.difference import contradicts
 
 
 def accept(record: Record | None, desired: Desired, new_uid: str, now: float) -> Record:
     """The record for a desired sandbox: a new one, the same where nothing changed, or the next generation.
 
-    An edit clears what only an edit clears: failures, a finished run, the crash loop.
+    An edit clears what only an edit clears: failures, a finished run, the crash loop. A restored workspace begins a new
+    life as a manifest takes it up.
     """
     if record is None:
         return Record(
@@ -26,14 +30,22 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
             document=desired.document,
             origin=desired.origin,
         )
-    if record.resolved_hash == desired.resolved_hash:
-        return replace(record, document=desired.document, origin=desired.origin, reserved=False)
+    if not _is_edit(record, desired):
+        return replace(
+            record,
+            resolved_hash=desired.resolved_hash,
+            document=desired.document,
+            origin=desired.origin,
+            reserved=False,
+        )
     return replace(
         record,
         generation=record.generation + 1,
         resolved_hash=desired.resolved_hash,
         document=desired.document,
         origin=desired.origin,
+        accepted_at=now if record.reserved else record.accepted_at,
+        instance_id="" if record.finished else record.instance_id,
         attempt_since=now,
         ready_once=False,
         crash_streak=0,
@@ -41,11 +53,21 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
         failed_hash="",
         failure="",
         failure_reason="",
+        unprepared="",
         finished="",
         reserved=False,
         erased=False,
         timings=Timings(),
     )
+
+
+def _is_edit(record: Record, desired: Desired) -> bool:
+    """Whether anything was changed; where another version accepted it last, anything that both know."""
+    if not record.resolved_hash or same_version(record.resolved_hash, desired.resolved_hash):
+        return record.resolved_hash != desired.resolved_hash
+    before = record.document
+    labels = (before.get("metadata") or {}).get("labels") or {}
+    return labels != desired.labels or contradicts(before.get("spec") or {}, desired.document["spec"])
 
 
 def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Record | None:
@@ -56,7 +78,7 @@ def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Recor
     if not observed:
         return None
     newest = max(observed, key=lambda seen: seen.owner.generation)
-    unchanged = newest.owner.spec_hash == desired.spec_hash
+    unchanged = is_made_from(newest, desired)
     return Record(
         uid=newest.owner.uid,
         generation=newest.owner.generation if unchanged else newest.owner.generation + 1,
@@ -70,9 +92,15 @@ def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Recor
     )
 
 
-def released_by_edit(holds: Sequence[Hold], generation: int) -> tuple[Hold, ...]:
-    """The holds that an edit to this generation ends."""
-    return tuple(hold for hold in holds if hold.release is Release.EDIT_OR_RESUME and hold.generation < generation)
+def released_by_edit(holds: Sequence[Hold], record: Record) -> tuple[Hold, ...]:
+    """The holds that an edit since they were imposed ends. Generations are lost with the store, hashes are not."""
+    return tuple(hold for hold in holds if hold.release is Release.EDIT_OR_RESUME and _is_edited(hold, record))
+
+
+def _is_edited(hold: Hold, record: Record) -> bool:
+    if hold.resolved_hash and same_version(hold.resolved_hash, record.resolved_hash):
+        return hold.resolved_hash != record.resolved_hash
+    return hold.generation < record.generation
 
 
 def recover_undeclared(observed: Sequence[Observed], now: float) -> Record | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.model.identity import SLOTS, Slot, other_slot
+from controller.model.identity import SLOTS, Slot, other_slot, same_version
 from controller.model.observed import InstanceState, Observed
 from controller.model.record import Record
 from controller.model.spec import Desired, Isolation
+from controller.plan.difference import contradicts
 from controller.plan.view import View
 
 RUNTIME_OF: Final = {Isolation.CONTAINER: "docker", Isolation.DIRECTORY: "directory"}
@@ -20,18 +21,20 @@ UP: Final = frozenset({InstanceState.RUNNING, InstanceState.PAUSED})
 class Cast:
     """`current` was made from the wanted spec. `predecessor` goes on should that one fail. `surplus` have no part left.
 
-    `failed`: the wanted spec has failed and waits for an edit.
+    `failed`: the wanted spec has failed and waits for an edit. `stand_in` is the one among the others that stands for
+    the sandbox until its replacement is prepared: nothing has quieted it yet.
     """
 
     current: Observed | None
     predecessor: Observed | None
     surplus: tuple[Observed, ...]
     failed: bool
+    stand_in: Observed | None = None
 
     @property
     def acting(self) -> Observed | None:
         """The instance that stands for the sandbox."""
-        return self.predecessor if self.failed and self.predecessor else self.current
+        return self.predecessor if self.failed and self.predecessor else self.current or self.stand_in
 
     @property
     def others(self) -> tuple[Observed, ...]:
@@ -48,7 +51,8 @@ def cast_of(view: View, desired: Desired) -> Cast:
     stale = [seen for seen in present if seen is not current]
     failed = view.record.failed_hash == desired.spec_hash
     predecessor = _predecessor(view.record, current, stale, failed)
-    return Cast(current, predecessor, tuple(seen for seen in stale if seen is not predecessor), failed)
+    stand_in = None if current or failed else _stand_in(view.record, desired, predecessor, stale)
+    return Cast(current, predecessor, tuple(seen for seen in stale if seen is not predecessor), failed, stand_in)
 
 
 def free_slot(view: View, cast: Cast) -> Slot:
@@ -77,10 +81,45 @@ def _predecessor(record: Record, current: Observed | None, stale: Sequence[Obser
     return None
 
 
+def _stand_in(
+    record: Record, desired: Desired, predecessor: Observed | None, stale: Sequence[Observed]
+) -> Observed | None:
+    """The predecessor until it is quieted; one that has ended only where it would make room in vain."""
+    if predecessor is not None:
+        makes_room = record.replacing is not None and record.replacing.predecessor == predecessor.id
+        return None if makes_room and predecessor.state is not InstanceState.RUNNING else predecessor
+    if record.unprepared != desired.spec_hash:
+        return None
+    return next((seen for seen in stale if seen.id == record.instance_id), None)
+
+
+def is_made_from(seen: Observed, desired: Desired, adopted: str = "") -> bool:
+    """Whether an instance was made from the wanted spec.
+
+    One of another version was where nothing that both know differs; once `adopted` as such, until its spec is edited.
+    """
+    if same_version(seen.owner.spec_hash, desired.spec_hash):
+        return seen.owner.spec_hash == desired.spec_hash
+    if adopted.startswith(_adoption(seen, "")):
+        return adopted == _adoption(seen, desired.spec_hash)
+    return bool(seen.template) and not contradicts(seen.template, desired.template)
+
+
+def adopting(record: Record, seen: Observed | None, desired: Desired) -> Record:
+    """The record once the current instance, made by another version, was found to fit."""
+    if seen is None or same_version(seen.owner.spec_hash, desired.spec_hash):
+        return record
+    return replace(record, adopted=_adoption(seen, desired.spec_hash))
+
+
+def _adoption(seen: Observed, spec_hash: str) -> str:
+    return f"{seen.id} as {spec_hash}"
+
+
 def _fits(view: View, desired: Desired, seen: Observed) -> bool:
     return (
         seen.runtime == RUNTIME_OF[desired.spec.isolation]
-        and seen.owner.spec_hash == desired.spec_hash
+        and is_made_from(seen, desired, view.record.adopted)
         and seen.owner.uid == view.record.uid
     )
 

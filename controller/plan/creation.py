@@ -14,14 +14,15 @@ from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import RUNTIME_OF, Cast, free_slot
 from controller.plan.difference import cause_of_change
-from controller.plan.running import starting
+from controller.plan.running import ready_at, starting
 from controller.plan.view import Notice, Plan, Verdict, View
 
 
-def plan_creation(view: View, desired: Desired, cast: Cast) -> Plan:
+def plan_creation(view: View, desired: Desired, cast: Cast, upkeep: Plan | None = None) -> Plan:
     """Have everything the new instance needs, clear the way for it, create and start it.
 
-    What is slow or may fail without harm comes first, while the old one still runs.
+    What is slow or may fail without harm comes first, while the old one still runs. `upkeep` is the plan, with nothing
+    to do, of one that stands in.
     """
     runtime = RUNTIME_OF[desired.spec.isolation]
     old = cast.predecessor or next(iter(cast.surplus), None)
@@ -39,7 +40,19 @@ def plan_creation(view: View, desired: Desired, cast: Cast) -> Plan:
     )
     verdict = Verdict(Phase.CREATING, False, "Replacing", cause) if old else starting(view, desired)
     notices = (Notice("Replacing", cause),) if old else ()
-    return Plan(record, verdict, operations, notices=notices)
+    requeue_at = upkeep.requeue_at if upkeep else None
+    meanwhile = Plan(view.record, _meanwhile(view, cast, upkeep, verdict), requeue_at=requeue_at) if old else None
+    return Plan(record, verdict, operations, requeue_at=requeue_at, notices=notices, meanwhile=meanwhile)
+
+
+def _meanwhile(view: View, cast: Cast, upkeep: Plan | None, verdict: Verdict) -> Verdict:
+    """An old one is what it was while its replacement is prepared, however long that takes or fails."""
+    old = cast.stand_in
+    if upkeep is not None and not upkeep.verdict.ready:
+        return upkeep.verdict
+    if old is None or old.state is not InstanceState.RUNNING:
+        return verdict
+    return replace(verdict, phase=Phase.RUNNING, ready=view.now >= ready_at(old, view.now))
 
 
 def quieting(view: View, desired: Desired, cast: Cast, cause: str) -> Iterator[Operation]:
@@ -71,13 +84,15 @@ def replacement_of(view: View, predecessor: Observed) -> Replacement:
 
 
 def _begun(view: View, runtime: str, cast: Cast, old: Observed | None) -> Record:
-    """Saved before the first operation: from now on either runtime may hold an instance."""
+    """Saved before the first one that cannot be taken back: from now on either runtime may hold an instance."""
+    before = replace(view.record, crash_streak=0, restart_after=0.0) if view.record.unprepared else view.record
     return replace(
-        view.record,
+        before,
         runtime=runtime,
         instance_id="" if old else view.record.instance_id,
         ending=None,
         frozen=False,
+        unprepared="",
         replacing=replacement_of(view, cast.predecessor) if cast.predecessor else None,
     )
 

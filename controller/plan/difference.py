@@ -10,6 +10,8 @@ from typing import Any, Final
 _LONGEST: Final = 40
 _CONTEXT: Final = 12
 _MOST: Final = 3
+# A map whose keys are the user's own is one field.
+_USERS_OWN: Final = frozenset({"tmpfs"})
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "spec") -> Iterator[str]:
@@ -25,6 +27,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "s
             yield _env_difference(before or (), after or ())
         else:
             yield f"{path} changed {' → '.join(_shown(_text(before), _text(after)))}"
+
+
+def contradicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a field that both know differs, where they may come from versions that do not know the same fields."""
+    return any(_is_contradiction(name, one[name], other[name]) for name in one.keys() & other.keys())
+
+
+def _is_contradiction(name: str, one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and name not in _USERS_OWN:
+        return contradicts(one, other)
+    return bool(one != other)
 
 
 def cause_of_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

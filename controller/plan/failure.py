@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from controller.model.errors import (
     CannotRunError,
+    ConflictError,
     EngineTimeoutError,
     EngineUnavailableError,
     InstanceNotFoundError,
@@ -23,7 +25,7 @@ from controller.plan.limits import without_lowered
 from controller.plan.reach import within_reach
 from controller.plan.view import View
 
-_TRIED_AGAIN: Final = (EngineTimeoutError, InstanceNotFoundError)
+_TRIED_AGAIN: Final = (ConflictError, EngineTimeoutError, InstanceNotFoundError)
 
 
 def after_failure(view: View, error: SandkeeperError) -> Record:
@@ -37,6 +39,15 @@ def after_failure(view: View, error: SandkeeperError) -> Record:
     desired = within_reach(view, view.desired)
     if record.failed_hash == desired.spec_hash:
         return record
+    if record.unprepared == desired.spec_hash and error.operation != Verb.PREPARE:
+        # One that stands in could not be helped: its replacement's turn.
+        return replace(record, unprepared="")
+    if error.operation == Verb.PREPARE:
+        record = replace(record, unprepared=desired.spec_hash)
+    return _with_failure(view, record, desired, error)
+
+
+def _with_failure(view: View, record: Record, desired: Desired, error: RuntimeFailure) -> Record:
     cast = cast_of(view, desired)
     predecessor = cast.predecessor
     if isinstance(error, ResizePendingError) and cast.current and predecessor is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from controller.model.observed import InstanceState
 from controller.model.operation import Operation, Verb
@@ -13,13 +14,15 @@ from controller.plan.cast import UP
 from controller.plan.reach import is_away, may_hold, why_away
 from controller.plan.view import Plan, Verdict, View
 
-_DEFAULT_GRACE = 10.0
+DELETE: Final = "delete"
+_DEFAULT_GRACE: Final = 10.0
 
 
 def plan_removal(view: View) -> Plan:
     """Stop and remove every instance, move the workspace to the trash, forget. Dependents go first."""
     record = view.record
-    if record.reserved:
+    deletion = view.intent if view.intent and view.intent.verb == DELETE else None
+    if record.reserved and deletion is None:
         return Plan(record, Verdict(Phase.PENDING, False, "Restored", "its workspace waits for a manifest"))
     cause = f"no manifest declares it any more (was {record.origin})" if record.origin else "no manifest declares it"
     if view.dependents:
@@ -34,10 +37,11 @@ def plan_removal(view: View) -> Plan:
         Operation(Verb.TRASH, view.key, record.runtime, cause, uid=record.uid),
     )
     return Plan(
-        replace(record, ending=Intent("remove", cause)),
+        replace(record, ending=Intent("remove", cause), reserved=False),
         Verdict(Phase.TERMINATING, False, "Removed", cause),
         operations,
         forget=True,
+        consumed=deletion is not None,
     )
 
 

@@ -16,7 +16,7 @@ from controller.model.status import Phase
 from controller.plan.cast import UP, Cast
 from controller.plan.crashloop import is_waiting
 from controller.plan.creation import plan_creation, quieting, removals_of, replacement_of
-from controller.plan.exits import REPLACE_FAILED, forgiven, was_ready
+from controller.plan.exits import KILL, REPLACE_FAILED, account, forgiven, noted, unfinished, was_ready
 from controller.plan.running import crash_loop, keep_running
 from controller.plan.view import Plan, Verdict, View
 
@@ -28,13 +28,47 @@ def plan_running(view: View, desired: Desired, cast: Cast) -> Plan:
     if cast.failed:
         # What it should have replaced is gone as well: nothing is lost by another attempt.
         view = replace(view, record=forgiven(view.record))
-    if waiting := _plan_waiting(view, cast):
-        return waiting
+    waiting = _plan_waiting(view, cast)
+    upkeep = _plan_stand_in(view, desired, cast, waits=waiting is not None)
+    if upkeep is not None and upkeep.operations:
+        return upkeep
+    view = replace(view, record=upkeep.record) if upkeep else view
+    if waiting is not None:
+        return replace(waiting, record=view.record)
     if cast.current is not None:
         return _plan_succession(view, desired, cast, cast.current)
     if not cast.others and is_waiting(view.record.restart_after, view.now):
         return crash_loop(view.record)
-    return plan_creation(view, desired, cast)
+    return plan_creation(view, desired, cast, upkeep)
+
+
+def _plan_stand_in(view: View, desired: Desired, cast: Cast, waits: bool) -> Plan | None:
+    """What keeps an old one as it was where its replacement waits or could not be prepared; else None.
+
+    Enforcement kills it in any case. Of readiness this generation has none of its own yet.
+    """
+    old, intent = cast.stand_in, view.intent or unfinished(view.record.ending)
+    if old is None:
+        return None
+    is_killed = intent is not None and intent.verb == KILL and old.state in UP
+    goes_on = old.state is InstanceState.RUNNING if waits else view.record.unprepared == desired.spec_hash
+    if not (goes_on or is_killed):
+        return None
+    plan = keep_running(view, _as_it_was(view, desired, old), old)
+    record, after = (_not_its_own(each, view.record) for each in (plan.record, plan.after or plan.record))
+    return replace(plan, record=record, after=after, notices=())
+
+
+def account_replaced(view: View, desired: Desired, ended: Observed, counts: bool) -> Record:
+    """The record after the end of one that is to be replaced: it ends nothing, and `counts` only where it stood in."""
+    record = account(view.record, ended, desired.spec, view.now)
+    if record.finished or record.failed_hash != view.record.failed_hash:
+        return replace(noted(view.record, ended), instance_id="")
+    return record if counts else noted(view.record, ended)
+
+
+def _not_its_own(record: Record, before: Record) -> Record:
+    return replace(record, ready_once=before.ready_once, timings=before.timings)
 
 
 def _plan_waiting(view: View, cast: Cast) -> Plan | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.model.observed import InstanceState
+from controller.model.observed import InstanceState, Observed
 from controller.model.operation import Operation, Verb
 from controller.model.record import Intent, Record
 from controller.model.spec import Desired
@@ -27,16 +27,21 @@ def plan_resting(view: View, desired: Desired, cast: Cast, target: Target) -> Pl
 
 def _plan_gone(view: View, desired: Desired, target: Target) -> Plan:
     cause = f"{target.reason}: {target.message}"
+    verdict = Verdict(Phase.TERMINATING, False, target.reason, target.message)
+    if stops := _stops(view, desired, cause):
+        # Its end is accounted for before it is removed.
+        return Plan(replace(view.record, ending=Intent("stop", cause)), verdict, stops)
     operations = removals(view, desired.spec.lifecycle.stop_grace_period, cause)
     erase = target.erase and not view.record.erased
     if erase:
         runtime = RUNTIME_OF[desired.spec.isolation]
         operations = (*operations, Operation(Verb.ERASE, view.key, runtime, cause, uid=view.record.uid))
     gone = replace(view.record, ending=None, frozen=False, runtime="", instance_id="", replacing=None)
-    gone = replace(gone, erased=gone.erased or erase)
+    if erase:
+        gone = replace(gone, erased=True, last_termination=None)
     if operations:
         record = replace(view.record, ending=Intent("remove", cause))
-        return Plan(record, Verdict(Phase.TERMINATING, False, target.reason, target.message), operations, after=gone)
+        return Plan(record, verdict, operations, after=gone)
     finished = target.reason if target.finished else ""
     phase = Phase.SUCCEEDED if target.finished else Phase.SUSPENDED
     return Plan(gone, Verdict(phase, False, target.reason, target.message, finished=finished))
@@ -44,16 +49,20 @@ def _plan_gone(view: View, desired: Desired, target: Target) -> Plan:
 
 def _plan_down(view: View, desired: Desired, cast: Cast, target: Target) -> Plan:
     cause = f"{target.reason}: {target.message}"
-    grace = desired.spec.lifecycle.stop_grace_period
     relics = cast.others if target.finished and cast.acting is cast.current else ()
-    stops = tuple(
-        Operation(Verb.STOP, view.key, seen.runtime, cause, target=seen.id, grace=grace)
-        for seen in view.observed
-        if seen.state in UP and seen not in relics
-    )
+    stops = _stops(view, desired, cause, but=relics)
     record = replace(view.record, ending=Intent("stop", target.cause)) if stops else view.record
     operations = (*stops, *removals_of(view, relics, "its replacement has ended"))
     return Plan(record, verdict_down(target, at_rest=not operations), operations)
+
+
+def _stops(view: View, desired: Desired, cause: str, but: tuple[Observed, ...] = ()) -> tuple[Operation, ...]:
+    grace = desired.spec.lifecycle.stop_grace_period
+    return tuple(
+        Operation(Verb.STOP, view.key, seen.runtime, cause, target=seen.id, grace=grace)
+        for seen in view.observed
+        if seen.state in UP and seen not in but
+    )
 
 
 def verdict_down(target: Target, at_rest: bool) -> Verdict:

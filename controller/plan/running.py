@@ -12,7 +12,7 @@ from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import UP
 from controller.plan.crashloop import is_waiting
-from controller.plan.exits import ENGINE_RESTARTED, KILL, READY_SECONDS, RESTART, carried_out, end_text, unfinished
+from controller.plan.exits import ENGINE_RESTARTED, KILL, READY_SECONDS, carried_out, end_text, unfinished
 from controller.plan.limits import in_force, updates_of
 from controller.plan.view import Notice, Plan, Verdict, View
 
@@ -122,11 +122,7 @@ def _plan_intent(view: View, desired: Desired, seen: Observed, intent: Intent) -
         grace = desired.spec.lifecycle.stop_grace_period
         operation = Operation(Verb.STOP, view.key, seen.runtime, intent.cause, target=seen.id, grace=grace)
     verdict = Verdict(Phase.RUNNING, False, "Killing" if intent.verb == KILL else "Restarting", intent.cause)
-    if seen.has_process:
-        return Plan(record, verdict, (operation,), after=replace(record, ending=carried_out(intent)))
-    # No process, no end to be seen: the intent is done with its operation.
-    restarts = record.restarts + (intent.verb == RESTART)
-    return Plan(record, verdict, (operation,), after=replace(record, ending=None, restarts=restarts))
+    return Plan(record, verdict, (operation,), after=replace(record, ending=carried_out(intent)))
 
 
 def _going_on(record: Record, seen: Observed) -> Record:

@@ -13,7 +13,7 @@ from controller.model.operation import Operation, Verb
 from controller.model.record import Intent, Record
 from controller.model.spec import Desired, Lifecycle
 from controller.model.status import Phase
-from controller.plan.cast import UP, Cast, cast_of
+from controller.plan.cast import UP, Cast, adopting, cast_of
 from controller.plan.exits import (
     REPLACE_FAILED,
     RESTART,
@@ -26,8 +26,8 @@ from controller.plan.exits import (
     unaccounted,
 )
 from controller.plan.reach import away_of, is_away, why_away, within_reach
-from controller.plan.removal import plan_removal
-from controller.plan.replacing import plan_running
+from controller.plan.removal import DELETE, plan_removal
+from controller.plan.replacing import account_replaced, plan_running
 from controller.plan.resting import plan_resting, verdict_down
 from controller.plan.target import Goal, expires_at, target_of
 from controller.plan.view import Notice, Plan, Verdict, View
@@ -62,6 +62,7 @@ def plan_ahead(view: View) -> Plan:
 
 def _plan_within_reach(view: View, desired: Desired) -> Plan:
     cast = cast_of(view, desired)
+    view = replace(view, record=adopting(view.record, cast.current, desired))
     if away := away_of(view, desired, has_current=cast.current is not None):
         return _plan_waiting_for_engine(view, desired, away)
     return _plan_declared(view, desired)
@@ -91,8 +92,10 @@ def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) 
     """The record after an end, and the verdict that follows from it; the next pass acts on it."""
     notices: tuple[Notice, ...] = ()
     record = account(view.record, ended, desired.spec, view.now)
-    if ended is not cast.acting:
-        record = noted(view.record, ended)
+    if ended is cast.current and record.failed_hash == ended.owner.spec_hash:
+        record = replace(record, failed_hash=desired.spec_hash)
+    if ended is cast.stand_in or ended is not cast.acting:
+        record = account_replaced(view, desired, ended, counts=ended is cast.stand_in)
     elif cast.failed and record.failed_hash != desired.spec_hash:
         # What it fell back to can never run again either; the spec that failed stays the one to be edited.
         known = view.record
@@ -107,13 +110,18 @@ def _plan_accounting(view: View, desired: Desired, cast: Cast, ended: Observed) 
 
 
 def _plan_with_intent(view: View, desired: Desired, cast: Cast) -> Plan:
-    """Carry out what was asked for. Nothing runs that could be killed or stopped: a restart ends every wait instead."""
+    """Carry out what was asked for. Nothing runs that could be killed or stopped: a restart ends every wait instead.
+
+    One that is to be replaced is restarted by its replacement, but where that was tried in vain.
+    """
     intent, acting = view.intent, cast.acting
     is_up = acting is not None and acting.state in UP
-    if intent is not None and intent.run and (acting is None or intent.run != acting.run):
-        # The run that it was meant for has ended meanwhile.
+    is_over = intent is not None and intent.run and (acting is None or intent.run != acting.run)
+    if is_over or (intent is not None and intent.verb == DELETE):
+        # The run that it was meant for has ended meanwhile, or a manifest has come.
         return replace(_plan_declared(replace(view, intent=None), desired), consumed=True)
-    if intent is not None and intent.verb == RESTART and (cast.failed or not is_up):
+    is_tried = cast.current is not None or view.record.unprepared == desired.spec_hash
+    if intent is not None and intent.verb == RESTART and (cast.failed or not is_up or not is_tried):
         view = replace(view, record=forgiven(view.record), intent=None)
         plan = _plan_declared(view, desired)
         asked = tuple(_because(operation, intent) for operation in plan.operations)

@@ -14,7 +14,6 @@ from controller.model.spec import Isolation
 from controller.model.status import Phase, SandboxStatus
 from controller.plan.cast import RUNTIME_OF, UP
 from controller.plan.reach import is_away
-from controller.plan.running import ready_at
 from controller.plan.view import Verdict, View
 
 _INSTANCE: Final = ("isolation", "container_id", "started_at", "image")
@@ -25,8 +24,7 @@ class Known:
     """What the loop knows beside the view: the last status, measurements, the contract, and the manifest's state.
 
     `stale` is the fault for which the last good version of the manifest is served. `failure` is the reason and message
-    of the operation that failed last, until one succeeds. `preparing`: nothing but preparation was tried, so that what
-    is observed goes on as it was.
+    of the operation that failed last, until one succeeds.
     """
 
     previous: SandboxStatus | None = None
@@ -35,14 +33,11 @@ class Known:
     stale: Fault | None = None
     failure: tuple[str, str] | None = None
     workspace: str = ""
-    preparing: bool = False
 
 
 def status_of(view: View, record: Record, verdict: Verdict, known: Known) -> SandboxStatus:
     """The status. Transition times move only when a condition flips."""
     acting = _acting(view.observed)
-    if known.preparing and acting is not None:
-        verdict = _while_preparing(view, verdict, acting)
     conditions = tuple(_conditions(verdict, known, record))
     previous = known.previous.conditions if known.previous else ()
     status = SandboxStatus(
@@ -61,13 +56,6 @@ def status_of(view: View, record: Record, verdict: Verdict, known: Known) -> San
         # What cannot be seen now has not become another.
         return replace(status, **{name: getattr(known.previous, name) for name in _INSTANCE})
     return status
-
-
-def _while_preparing(view: View, verdict: Verdict, acting: Observed) -> Verdict:
-    """An old version is what it was while its replacement is prepared, however long that takes or fails."""
-    if verdict.phase is not Phase.CREATING or acting.state is not InstanceState.RUNNING:
-        return verdict
-    return replace(verdict, phase=Phase.RUNNING, ready=view.now >= ready_at(acting, view.now))
 
 
 def not_ready(status: SandboxStatus, reason: str, message: str, now: float) -> SandboxStatus:

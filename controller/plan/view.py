@@ -70,7 +70,8 @@ class Plan:
 
     `requeue_at` is when to look again though nothing happens (epoch seconds). `ended` is the instance whose end the
     plan has just accounted for. `forget`: once the operations succeeded nothing of the key is left to remember.
-    `consumed`: the view's intent is used up by it.
+    `consumed`: the view's intent is used up by it. `meanwhile` is what holds until its preparations have succeeded,
+    where that is another record and verdict.
     """
 
     record: Record
@@ -82,3 +83,4 @@ class Plan:
     ended: Observed | None = None
     forget: bool = False
     consumed: bool = False
+    meanwhile: Plan | None = None

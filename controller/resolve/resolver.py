@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from controller.model.identity import digest_of, spec_hash
+from controller.model.identity import resolved_hash, spec_hash
 from controller.model.manifest import Document
 from controller.model.quantity import format_memory
 from controller.model.spec import Desired, Isolation, Limits, SandboxSpec
@@ -40,7 +40,7 @@ def _desired(document: Document, spec: SandboxSpec, written: Mapping[str, Any]) 
         spec=spec,
         template=template,
         spec_hash=spec_hash(template),
-        resolved_hash=digest_of({"spec": _plain(spec), "labels": labels}),
+        resolved_hash=resolved_hash(_plain(spec), labels),
         document={
             "metadata": {**metadata, "namespace": document.key.namespace},
             "spec": meaningful(written, spec.isolation),

@@ -156,6 +156,49 @@ def test_what_cannot_replace_it_leaves_the_old_one_running_until_the_edit_is_tak
     assert sh(shared, "old", "echo alive") == "alive\n"
 
 
+OBEYS = """
+    while sleep 0.1; do
+        if rm crash 2>/dev/null; then exit 3; fi
+        if rm eat 2>/dev/null; then (tail /dev/zero); fi
+    done
+    """
+
+
+def test_the_old_one_is_looked_after_while_its_replacement_has_no_image(
+    shared: RunningDaemon, outside_shared: Outside
+) -> None:
+    spec = {"command": ["sh", "-c", OBEYS], **limits(memory="24Mi")}
+    shared.declare("kept", **spec)
+    shared.wait_ready("kept")
+    container, _, started = outside_shared.identity("kept")
+    shared.declare("kept", **spec, image="no-such-image:1", imagePullPolicy="Never")
+    shared.wait_condition("kept", "Degraded", "True", "ImageUnavailable")
+    causes = []
+    for act in ("crash", "eat", ""):
+        if act:
+            sh(shared, "kept", f"touch {act}")
+        else:
+            shared.cli("restart", "kept")
+        before = started
+
+        def is_another_run(before: str = before) -> bool:
+            state = outside_shared.only_of("kept")["State"]
+            return bool(state["Running"] and state["StartedAt"] != before)
+
+        shared.until(is_another_run, f"it runs again after {act or 'restart'}")
+        shared.wait_ready("kept")
+        now, _, started = outside_shared.identity("kept")
+        assert now == container
+        causes.append(shared.status("kept")["lastTermination"]["cause"])
+        assert shared.condition("kept", "Degraded")["reason"] == "ImageUnavailable"
+    assert causes[:2] == ["exited with status 3", "memory: the kernel killed 1 process at the limit of 24Mi"]
+    assert "restart" in causes[2]
+    assert shared.status("kept")["restarts"] == 3
+    shared.declare("kept", **spec)
+    shared.wait_condition("kept", "Degraded", "False")
+    assert outside_shared.identity("kept")[::2] == (container, started)
+
+
 AS_DIRECTORY = """
     apiVersion: sandkeeper.dev/v1alpha1
     kind: Sandbox

@@ -102,6 +102,8 @@ def test_ttl_and_shutdown_time_end_a_sandbox_and_its_policy_says_what_is_kept(
     kept, erased = (workspace_of(shared, name) for name in ("kept", "erased"))
     assert (kept / "file").exists()
     assert not erased.exists()
+    assert shared.status("kept")["lastTermination"]["cause"] == "Expired: spec.ttl has passed"
+    assert "lastTermination" not in shared.status("erased")
     assert "spec.ttl has passed" in shared.cli("describe", "kept").stdout
     assert "Expired" in shared.cli("explain", "erased").stdout
     shared.declare("kept")

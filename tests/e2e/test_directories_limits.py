@@ -101,6 +101,18 @@ def test_disk_past_its_limit_stops_until_resume(engineless: RunningDaemon) -> No
     engineless.wait_ready("web")
 
 
+def test_one_without_a_command_is_killed_by_its_limit_and_says_so(engineless: RunningDaemon) -> None:
+    spec = {**limits(disk="1Mi"), "enforcement": {"disk": {"action": "kill"}}, "restartPolicy": "Never"}
+    declare(engineless, "web", **spec)
+    engineless.wait_ready("web")
+    (workspace_of(engineless, "web") / "full").write_bytes(bytes(2 << 20))
+    engineless.wait_condition("web", "Finished", "True", "Failed")
+    ended = engineless.status("web")["lastTermination"]
+    assert (ended["cause"].partition(":")[0], ended["exitCode"]) == ("disk", 137)
+    assert "1Mi" in ended["cause"]
+    assert "usage" not in engineless.status("web")
+
+
 def usage(daemon: RunningDaemon, name: str, resource: str) -> int:
     found: int = (daemon.status(name).get("usage") or {}).get(resource, 0)
     return found

@@ -198,6 +198,25 @@ def test_a_main_process_killed_from_outside_is_started_again(engineless: Running
     assert engineless.status("web")["lastTermination"]["signal"] == signal.SIGKILL
 
 
+def test_one_without_a_command_is_restarted_by_hand_whatever_its_policy(engineless: RunningDaemon) -> None:
+    for policy in ("Always", "OnFailure", "Never"):
+        name = policy.lower()
+        declare(engineless, name, restartPolicy=policy)
+        engineless.wait_ready(name)
+        before = engineless.status(name)["startedAt"]
+        engineless.cli("restart", name)
+        engineless.until(partial(started_since, engineless, name, before), f"{name} was started again")
+        engineless.wait_ready(name)
+        assert engineless.status(name)["restarts"] == 1
+        assert "restart" in engineless.status(name)["lastTermination"]["cause"]
+        assert engineless.condition(name, "Finished")["status"] == "False"
+
+
+def started_since(daemon: RunningDaemon, name: str, before: str) -> bool:
+    status = daemon.status(name)
+    return bool(status["phase"] == "Running" and status["startedAt"] != before)
+
+
 def test_a_folder_removed_by_hand_is_made_again(engineless: RunningDaemon) -> None:
     engineless.write("web.yaml", manifest("web"))
     engineless.wait_ready("web")

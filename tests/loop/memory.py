@@ -91,17 +91,22 @@ class MemoryRuntime:
             limits=desired.spec.limits,
             template=desired.template,
             created_at=self.clock.now(),
+            has_process=self.name != "directory" or bool(desired.spec.command),
         )
         return identifier
 
     def start(self, target: str) -> None:
         self._called("start")
-        self._set(target, state=InstanceState.RUNNING, started_at=self.clock.now(), pid=4242, exit=None)
+        pid = 4242 if self._get(target).has_process else None
+        self._set(target, state=InstanceState.RUNNING, started_at=self.clock.now(), pid=pid, exit=None)
 
     def stop(self, target: str, grace: float) -> None:
         self._called("stop")
         self.graces.append(grace)
-        self.end(target, code=143, signal=15)
+        if self._get(target).has_process:
+            self.end(target, code=143, signal=15)
+        else:
+            self.end(target, code=0)
 
     def kill(self, target: str) -> None:
         self._called("kill")
@@ -137,7 +142,10 @@ class MemoryRuntime:
         return {seen.id: self.usages[seen.id] for seen in instances if seen.id in self.usages}
 
     def contract(self, instance: Observed, spec: SandboxSpec) -> tuple[ContractRow, ...]:
-        return (ContractRow("memory", Assurance.ENFORCED, "memory"),)
+        disk = str(spec.limits.disk)
+        return ContractRow("memory", Assurance.ENFORCED, "memory"), ContractRow(
+            "disk", Assurance.MEASURED, "walk", disk
+        )
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Nothing happens by itself."""

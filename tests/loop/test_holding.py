@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from controller.model.conditions import ConditionType
-from controller.model.errors import ResizePendingError, StateError, UsageError
+from controller.model.errors import EngineTimeoutError, ResizePendingError, StateError, UsageError
 from controller.model.manifest import PruneBlock, Snapshot
 from controller.model.observed import InstanceState, Usage
 from controller.model.status import Phase
 from controller.report.holds import JsonHoldStore
+from controller.runtime.workspace import WorkspaceFolder
 from tests.loop.harness import Harness, document
 
 
@@ -142,6 +143,21 @@ def test_one_that_fills_its_memory_as_soon_as_it_runs_again_is_killed_again(harn
     harness.advance(2)
     measure(harness, working_set=65 << 20, cpu_seconds=1.8)
     assert harness.docker.calls.count("kill") == 2
+
+
+def test_the_evidence_of_a_kill_outlives_the_daemon(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    harness.advance(2)
+    measure(harness)
+    harness.docker.fail("kill", EngineTimeoutError("no answer"))
+    measure(harness, working_set=65 << 20)
+    harness.docker.end(harness.docker.only().id, code=137, signal=9)
+    harness.restart()
+    harness.advance(2)
+    last = harness.entry("web").record.last_termination
+    assert last is not None
+    assert "over the limit" in last.cause
+    assert [sample.value for sample in last.samples] == [1 << 20, 65 << 20]
 
 
 def test_a_limit_that_is_not_in_force_yet_is_not_held_against_a_sandbox(harness: Harness) -> None:
@@ -332,6 +348,87 @@ def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid
     harness.advance(2)
     assert harness.entry("web").record.uid == uid
     assert harness.docker.only().owner.uid == uid
+
+
+def test_a_delete_is_undone_by_the_first_edit_though_the_store_was_lost(harness: Harness, tmp_path: Path) -> None:
+    for cpu in range(1, 5):
+        harness.declare(document("web", resources={"limits": {"cpu": str(cpu)}}))
+        harness.advance(2)
+    harness.loop.control.delete(harness.key("web"), hold=True)
+    harness.settle()
+    harness.store.close()
+    for file in tmp_path.glob("state.db*"):
+        file.unlink()
+    harness.restart()
+    harness.advance(2)
+    assert harness.docker.instances == {}
+    harness.declare(document("web", resources={"limits": {"cpu": "5"}}))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+@pytest.mark.parametrize("how", ["expiry", "delete --hold"])
+def test_what_is_brought_down_for_good_leaves_its_last_words(harness: Harness, how: str) -> None:
+    harness.declare(document("web", ttl="1h"))
+    harness.advance(2)
+    if how == "expiry":
+        harness.advance(3600)
+    else:
+        harness.loop.control.delete(harness.key("web"), hold=True)
+    harness.settle()
+    assert harness.docker.instances == {}
+    (kept,) = harness.store.terminations(harness.key("web"))
+    assert kept == harness.entry("web").record.last_termination
+    assert kept.log_tail == "the last line\n"
+
+
+def restored(harness: Harness) -> Path:
+    """The workspace of a sandbox that was removed and restored, with a file in it."""
+    harness.declare(document("web"))
+    harness.advance(2)
+    workspace = Path(harness.workspaces.ensure(harness.entry("web").record.uid, 0, 0))
+    (workspace / "notes").write_text("kept")
+    harness.declare()
+    harness.loop.control.restore(harness.key("web"))
+    harness.settle()
+    return workspace
+
+
+def test_a_ttl_begins_when_a_manifest_takes_up_a_restored_workspace(harness: Harness) -> None:
+    workspace = restored(harness)
+    harness.advance(7200)
+    harness.declare(document("web", ttl="1h", shutdownPolicy="Delete"))
+    harness.advance(3590)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert (workspace / "notes").read_text() == "kept"
+    harness.advance(20)
+    assert not workspace.exists()
+
+
+def test_a_restored_workspace_that_nobody_takes_up_can_be_deleted_again(harness: Harness) -> None:
+    workspace = restored(harness)
+    harness.loop.control.delete(harness.key("web"), hold=False)
+    harness.settle()
+    assert not workspace.exists()
+    assert [trashed.key for trashed in harness.workspaces.trashed()] == [harness.key("web")]
+    assert harness.world.entry(harness.key("web")) is None
+
+
+def test_a_deletion_of_a_restored_workspace_that_fails_is_tried_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = restored(harness)
+
+    def full(*_: object) -> None:
+        raise StateError("no space is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkspaceFolder, "trash", full)
+        harness.loop.control.delete(harness.key("web"), hold=False)
+        harness.settle()
+    assert workspace.exists()
+    harness.advance(600)
+    assert not workspace.exists()
 
 
 def test_a_workspace_is_restored_under_a_sandbox_that_was_declared_again(harness: Harness) -> None:

@@ -10,6 +10,7 @@ import pytest
 from controller.model.conditions import ConditionType
 from controller.model.errors import (
     CannotRunError,
+    ConflictError,
     EngineUnavailableError,
     ImageUnavailableError,
     ResizePendingError,
@@ -157,6 +158,36 @@ def test_a_failure_is_shown_and_tried_again_until_it_passes(harness: Harness) ->
     assert harness.recorder.counts["reconciled retry"] == 3
 
 
+def test_a_conflict_is_looked_at_again_in_silence_and_told_where_it_lasts(harness: Harness) -> None:
+    harness.docker.fail("create", ConflictError("the name is taken by another's container; remove that"), times=2)
+    harness.declare(document("brief"))
+    harness.advance(5)
+    assert harness.condition("brief", ConditionType.READY)[0] == "True"
+    assert "Conflict" not in harness.events("brief")
+    harness.docker.fail("create", ConflictError("the name is taken by another's container; remove that"), times=9)
+    harness.declare(document("brief"), document("web"))
+    harness.advance(5)
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "Conflict")
+    assert "Conflict" in harness.events("web")
+    harness.advance(600)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+
+
+def test_a_lasting_conflict_keeps_no_old_one_frozen_for_ever(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    old = harness.docker.only().id
+    harness.docker.fail("create", ConflictError("the name is taken by another's container; remove that"), times=999)
+    harness.declare(document("web", image="busybox:2"))
+    harness.advance(200)
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "Conflict")
+    assert harness.docker.only().state is InstanceState.PAUSED
+    harness.advance(200)
+    assert (harness.docker.only().id, harness.docker.only().state) == (old, InstanceState.RUNNING)
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ReplaceFailed")
+
+
 def test_a_resize_below_usage_keeps_the_sandbox_running_and_is_tried_again(harness: Harness) -> None:
     harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
     harness.advance(2)
@@ -167,6 +198,15 @@ def test_a_resize_below_usage_keeps_the_sandbox_running_and_is_tried_again(harne
     harness.advance(60)
     assert harness.docker.only().limits.memory == 32 << 20
     assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+    assert harness.docker.calls.count("create") == 1
+
+
+def test_the_contract_shows_a_limit_that_only_the_manifest_knows(harness: Harness) -> None:
+    harness.declare(document("web", resources={"limits": {"disk": "1Gi"}}))
+    harness.advance(2)
+    assert harness.entry("web").contract[1].value == str(1 << 30)
+    harness.declare(document("web", resources={"limits": {"disk": "2Gi"}}))
+    assert harness.entry("web").contract[1].value == str(2 << 30)
     assert harness.docker.calls.count("create") == 1
 
 

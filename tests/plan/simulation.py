@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,6 +61,7 @@ class Simulation:
     steps: int = 0
     crash_at: int | None = None
     made: int = 0
+    backs_off: bool = False
 
     # What happens to it
 
@@ -74,9 +75,9 @@ class Simulation:
 
     def hold(self, type_: HoldType, value: int | None = None) -> None:
         """Somebody, or enforcement, holds it."""
-        generation = self.record.generation if self.record else 1
+        generation, of = (self.record.generation, self.record.resolved_hash) if self.record else (1, "")
         others = tuple(hold for hold in self.holds if hold.type is not type_)
-        self.holds = (*others, Hold(KEY, type_, f"{type_} by a test", self.now, generation, value))
+        self.holds = (*others, Hold(KEY, type_, f"{type_} by a test", self.now, generation, value, of))
 
     def resume(self) -> None:
         """All holds end."""
@@ -120,11 +121,15 @@ class Simulation:
         self.intent = None
 
     def settle(self) -> Plan | None:
-        """Work until there is nothing to do now; the last plan, or None where nothing is known."""
+        """Work until there is nothing to do now but what fails again and again; the last plan, or None where nothing is
+        known."""
         for _ in range(_MOST_BATCHES):
+            self.backs_off = False
             plan = self._pass()
             if plan is None or not (plan.operations or self._is_due(plan)):
                 return plan
+        if self.backs_off:
+            return plan
         raise AssertionError("it does not settle:\n" + "\n".join(self.trace[-8:]))
 
     def rest(self, seconds: float = 700.0) -> Plan | None:
@@ -143,19 +148,20 @@ class Simulation:
         view = self.view()
         if view is None:
             return None
-        ended = released_by_edit(view.holds, view.record.generation)
+        ended = released_by_edit(view.holds, view.record)
         self.holds = tuple(hold for hold in self.holds if hold not in ended)
         view = replace(view, holds=self.holds)
         plan = plan_sandbox(view)
         self.trace.append(text_of(plan))
         if plan.consumed:
             self.intent = None
-        self._save(plan.record)
         try:
-            created = self._execute(plan)
+            created = self._carry_out(plan)
         except RuntimeFailure as exc:
-            self.now += 1  # backoff
-            self._save(after_failure(replace(view, record=plan.record), exc))
+            self.now += 1
+            self.backs_off = True
+            assert self.record is not None
+            self._save(after_failure(replace(view, record=self.record), exc))
             return plan
         if plan.forget:
             self._step()
@@ -198,9 +204,19 @@ class Simulation:
             raise Crash
         self.steps += 1
 
-    def _execute(self, plan: Plan) -> str:
+    def _carry_out(self, plan: Plan) -> str:
+        if plan.meanwhile is None:
+            self._save(plan.record)
+            return self._execute(plan.operations)
+        self._save(plan.meanwhile.record)
+        preparations = [operation for operation in plan.operations if operation.verb is Verb.PREPARE]
+        self._execute(preparations)
+        self._save(plan.record)
+        return self._execute(plan.operations[len(preparations) :])
+
+    def _execute(self, operations: Sequence[Operation]) -> str:
         created = ""
-        for operation in plan.operations:
+        for operation in operations:
             assert operation.cause.strip(), f"{operation.verb} without a cause"
             self._step()
             self._maybe_fail(operation, created)
@@ -248,20 +264,18 @@ class Simulation:
     def _effect(self, operation: Operation, seen: Observed) -> tuple[frozenset[InstanceState], dict[str, Any]]:
         """The states in which the operation makes sense, and what it changes."""
         limits = operation.limits or Limits()
-        killed = self._ended(seen, 137) if seen.has_process else {}
         return {
             Verb.START: (AT_REST, {"state": InstanceState.RUNNING, "started_at": self.now, "exit": None}),
-            Verb.STOP: (UP, self._ended(seen, 143)),
-            Verb.KILL: (UP, killed),
+            Verb.STOP: (UP, self._ended(143 if seen.has_process else 0)),
+            Verb.KILL: (UP, self._ended(137)),
             Verb.PAUSE: (frozenset({InstanceState.RUNNING}), {"state": InstanceState.PAUSED}),
             Verb.UNPAUSE: (frozenset({InstanceState.PAUSED}), {"state": InstanceState.RUNNING}),
             Verb.UPDATE: (UP | AT_REST, {"limits": Limits(limits.memory, limits.cpu, limits.pids)}),
             Verb.REMOVE: (frozenset(InstanceState), {}),
         }[operation.verb]
 
-    def _ended(self, seen: Observed, code: int) -> dict[str, Any]:
-        end = Exit(code, code - 128, False, self.now) if seen.has_process else None
-        return {"state": InstanceState.EXITED, "exit": end}
+    def _ended(self, code: int) -> dict[str, Any]:
+        return {"state": InstanceState.EXITED, "exit": Exit(code, code - 128 if code else None, False, self.now)}
 
     def _create(self, operation: Operation) -> str:
         wanted, owner = operation.desired, operation.owner

@@ -58,6 +58,17 @@ def test_what_neither_manifest_nor_store_knows_is_still_ours() -> None:
 
 def test_an_edit_ends_stops_and_deletes_made_before_it() -> None:
     holds = tuple(Hold(KEY, type_, "by ada", NOW, 2) for type_ in HoldType)
-    ended = [hold.type for hold in released_by_edit(holds, 3)]
+    record = replace(accepted(desired(image="a")), generation=2)
+    ended = [hold.type for hold in released_by_edit(holds, replace(record, generation=3))]
     assert ended == [HoldType.STOPPED, HoldType.DELETED]
-    assert released_by_edit(holds, 2) == ()
+    assert released_by_edit(holds, record) == ()
+
+
+def test_an_edit_is_known_by_what_it_changes_where_the_generations_were_lost() -> None:
+    before, after = accepted(desired(image="a")), accepted(desired(image="b"))
+    hold = Hold(KEY, HoldType.DELETED, "by ada", NOW, 4, resolved_hash=before.resolved_hash)
+    assert released_by_edit([hold], before) == ()
+    assert released_by_edit([hold], after) == (hold,)
+    of_another_version = replace(hold, resolved_hash="v0:1")
+    assert released_by_edit([of_another_version], after) == ()
+    assert released_by_edit([of_another_version], replace(after, generation=5)) == (of_another_version,)

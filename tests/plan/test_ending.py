@@ -200,12 +200,6 @@ def test_a_restart_stops_counts_and_starts_at_once() -> None:
     assert (record.restarts, record.finished, cause_of(record)) == (2, "", "asked for by ada")
 
 
-def test_a_restart_without_a_process_is_done_with_its_stop() -> None:
-    plan = given().desired(isolation="directory").running().asked("restart", "asked for by ada").plan()
-    assert plan.after is not None
-    assert (plan.after.ending, plan.after.restarts) == (None, 1)
-
-
 def test_a_restart_of_a_paused_one_needs_no_thaw() -> None:
     paused = given().desired(image="a").running(state=InstanceState.PAUSED).asked("restart", "by ada")
     assert [str(operation.verb) for operation in paused.plan().operations] == ["stop"]

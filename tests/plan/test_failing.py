@@ -6,6 +6,7 @@ import pytest
 
 from controller.model.errors import (
     CannotRunError,
+    ConflictError,
     DiskFullError,
     EngineTimeoutError,
     EngineUnavailableError,
@@ -36,6 +37,7 @@ def under_way() -> Given:
         (Verb.START, RuntimeFailure("port is taken"), True),
         (Verb.CREATE, DiskFullError("full"), True),
         (Verb.PREPARE, CannotRunError("no such runtime"), True),
+        (Verb.CREATE, ConflictError("the name is taken"), False),
         (Verb.START, EngineTimeoutError("no answer"), False),
         (Verb.START, EngineUnavailableError("gone"), False),
         (Verb.PREPARE, ImageUnavailableError("no such image"), False),

@@ -77,6 +77,7 @@ ACTS: dict[str, Callable[[Simulation, str], object]] = {
     "engine": lambda simulation, how: simulation.reach("docker", how == "back"),
     "supervisor": lambda simulation, how: simulation.reach("directory", how == "back"),
     "depend": lambda simulation, how: setattr(simulation, "waiting_for", ("default/db",) if how == "waiting" else ()),
+    "lack": lambda simulation, image: simulation.fail(Verb.PREPARE, FAILURES["no image"], image),
     "fail": _fail,
 }
 
@@ -98,6 +99,7 @@ def events() -> st.SearchStrategy[str]:
         "engine": ["away", "back"],
         "supervisor": ["away", "back"],
         "depend": ["waiting", "ready"],
+        "lack": ["a", "b"],
         "fail": [f"{verb} with {failure}" for verb in ("prepare", "create", "start", "pause") for failure in FAILURES],
     }
     return st.sampled_from(sorted(choices)).flatmap(

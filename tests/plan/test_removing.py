@@ -60,3 +60,5 @@ def test_a_restored_workspace_waits_for_its_manifest() -> None:
     situation = given().desired(image="a").record(reserved=True).undeclared()
     assert situation.text() == "= Pending, not ready: Restored (its workspace waits for a manifest)"
     assert not situation.desired(image="a").view().record.reserved
+    taken_up = given().desired(image="a").running().asked("delete", "deleted by hand").plan()
+    assert (taken_up.operations, taken_up.consumed) == ((), True)

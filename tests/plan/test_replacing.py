@@ -302,14 +302,6 @@ def test_a_cause_tells_three_differences_and_counts_the_rest() -> None:
     )
 
 
-def test_one_made_by_another_version_is_replaced_and_says_so() -> None:
-    old = instance(desired(image="a"))
-    older = replace(old, owner=replace(old.owner, spec_hash="v0:1"))
-    assert given().desired(image="a").seen(older).text().splitlines()[0] == (
-        "prepare: made by another version of sandkeeper"
-    )
-
-
 def test_a_change_at_the_end_of_something_long_is_shown() -> None:
     loop = "while true; do date; sleep {}; done"
     found = differences({"command": ["sh", "-c", loop.format(5)]}, {"command": ["sh", "-c", loop.format(1)]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.model.hold import HoldType
 from controller.model.observed import InstanceState
 from controller.model.operation import Verb
+from controller.model.record import Termination
 from controller.plan.acceptance import released_by_edit
 from tests.plan.simulation import Simulation
 from tests.plan.support import NOW, desired, given, instance, lines
@@ -57,7 +58,7 @@ def test_a_pause_holds_until_resume() -> None:
     situation = given().desired(image="a").running(state=InstanceState.PAUSED).record(frozen=True)
     held = situation.held(HoldType.PAUSED, "pids: 128 of 128, over the limit")
     assert held.text() == "= Suspended, not ready: Paused (pids: 128 of 128, over the limit); suspended"
-    assert released_by_edit(held.holds, generation=9) == ()
+    assert released_by_edit(held.holds, held.record(generation=9).view().record) == ()
 
 
 def test_frozen_then_stopped_goes_down() -> None:
@@ -76,8 +77,8 @@ def test_a_stop_keeps_it_down_until_an_edit() -> None:
     ending = situation.plan().record.ending
     assert ending is not None
     assert ending.cause == "disk: 2Gi of 1Gi, over the limit"
-    assert released_by_edit(situation.holds, generation=1) == ()
-    assert released_by_edit(situation.holds, generation=2) == situation.holds
+    assert released_by_edit(situation.holds, situation.view().record) == ()
+    assert released_by_edit(situation.holds, situation.record(generation=2).view().record) == situation.holds
 
 
 def test_a_restart_policy_does_not_start_what_is_held_down() -> None:
@@ -99,6 +100,7 @@ def test_a_directory_without_a_process_rests_and_comes_back() -> None:
             "stop directory-1: Suspended: Suspended by a test", "= Running, not ready: Suspending (Suspended by a test)"
         ),
         "= Suspended, not ready: Suspended (Suspended by a test); suspended",
+        "= Suspended, not ready: Suspended (Suspended by a test); suspended",
         lines("start directory-1: it is to run", "= Creating, not ready: Starting"),
         "= Running, ready: Running",
     ]
@@ -109,11 +111,14 @@ def test_a_directory_without_a_process_rests_and_comes_back() -> None:
 def test_a_deleted_one_is_removed_and_its_workspace_and_name_stay() -> None:
     situation = given().desired(image="a").running().held(HoldType.DELETED, "deleted by hand")
     assert situation.text() == lines(
-        "stop docker-a: Deleted: deleted by hand",
-        "remove docker-a: Deleted: deleted by hand",
-        "= Terminating, not ready: Deleted (deleted by hand)",
+        "stop docker-a: Deleted: deleted by hand", "= Terminating, not ready: Deleted (deleted by hand)"
     )
-    plan = situation.plan()
+    down = given().desired(image="a").exited(143).record(handled_exit=f"docker-a@{NOW:.3f}")
+    removal = down.held(HoldType.DELETED, "deleted by hand")
+    assert removal.text() == lines(
+        "remove docker-a: Deleted: deleted by hand", "= Terminating, not ready: Deleted (deleted by hand)"
+    )
+    plan = removal.plan()
     assert not plan.forget
     assert plan.after is not None
     assert (plan.after.runtime, plan.after.instance_id, plan.after.uid) == ("", "", "uid-1")
@@ -129,9 +134,27 @@ def test_a_time_to_live_ends_it_and_is_waited_for() -> None:
     assert situation.plan().requeue_at == NOW + 10
     assert situation.later(10).text() == lines(
         "stop docker-a: Expired: spec.ttl has passed",
-        "remove docker-a: Expired: spec.ttl has passed",
         "= Terminating, not ready: Expired (spec.ttl has passed)",
     )
+
+
+def test_an_end_by_expiry_is_accounted_for_before_it_is_removed() -> None:
+    simulation = Simulation()
+    simulation.edit(image="a", ttl="1h")
+    simulation.rest()
+    simulation.trace.clear()
+    simulation.now += 3600
+    simulation.rest()
+    verdict = "= Terminating, not ready: Expired (spec.ttl has passed)"
+    assert simulation.trace == [
+        lines("stop docker-1: Expired: spec.ttl has passed", verdict),
+        verdict,
+        lines("remove docker-1: Expired: spec.ttl has passed", verdict),
+        "= Succeeded, not ready: Expired (spec.ttl has passed); finished Expired",
+    ]
+    assert simulation.record is not None
+    assert simulation.record.last_termination is not None
+    assert (simulation.record.last_termination.cause, simulation.record.restarts) == ("Expired: spec.ttl has passed", 0)
 
 
 def test_an_expired_one_keeps_its_workspace_unless_it_is_to_go() -> None:
@@ -147,7 +170,9 @@ def test_an_expired_one_keeps_its_workspace_unless_it_is_to_go() -> None:
     )
     (erase,) = deleted.plan().operations
     assert erase.uid == "uid-1"
-    assert deleted.plan().after is not None
+    after = deleted.record(last_termination=Termination("exited", 0, None, False, NOW, log_tail="secret")).plan().after
+    assert after is not None
+    assert after.last_termination is None
     assert deleted.record(erased=True).plan().operations == ()
 
 

@@ -17,8 +17,11 @@ from tests.plan.support import NOW, Given, desired, given, instance
 USAGE = Usage(NOW, 1.0, 2, 3)
 
 
-def status(situation: Given, known: Known | None = None) -> SandboxStatus:
+def status(situation: Given, known: Known | None = None, preparing: bool = False) -> SandboxStatus:
     plan = situation.plan()
+    if preparing:
+        assert plan.meanwhile is not None
+        plan = plan.meanwhile
     return status_of(situation.view(), plan.record, plan.verdict, known or Known())
 
 
@@ -76,8 +79,8 @@ def test_a_failure_past_the_startup_deadline_says_both() -> None:
 
 
 def test_a_replacement_that_cannot_be_prepared_degrades_what_runs_and_no_more() -> None:
-    known = Known(failure=("ImageUnavailable", "no such image: b"), preparing=True)
-    shown = status(given().desired(image="a").running().desired(image="b"), known)
+    known = Known(failure=("ImageUnavailable", "no such image: b"))
+    shown = status(given().desired(image="a").running().desired(image="b"), known, preparing=True)
     assert (shown.phase, shown.image) == (Phase.RUNNING, "a")
     assert condition(shown, ConditionType.READY) == ("True", "Replacing", "spec.image changed a → b")
     assert condition(shown, ConditionType.DEGRADED) == ("True", "ImageUnavailable", "no such image: b")
@@ -85,10 +88,10 @@ def test_a_replacement_that_cannot_be_prepared_degrades_what_runs_and_no_more() 
 
 def test_what_runs_stays_ready_while_its_replacement_is_prepared_and_not_once_it_makes_room() -> None:
     situation = given().desired(image="a").running().desired(image="b")
-    assert condition(status(situation, Known(preparing=True)), ConditionType.READY)[:2] == ("True", "Replacing")
+    assert condition(status(situation, preparing=True), ConditionType.READY)[:2] == ("True", "Replacing")
     assert condition(status(situation), ConditionType.READY)[:2] == ("False", "Replacing")
     young = given().desired(image="a").running(ran=0.2).desired(image="b")
-    assert condition(status(young, Known(preparing=True)), ConditionType.READY)[:2] == ("False", "Replacing")
+    assert condition(status(young, preparing=True), ConditionType.READY)[:2] == ("False", "Replacing")
 
 
 def test_a_failure_beside_a_ready_sandbox_degrades_it_only() -> None:

@@ -16,8 +16,9 @@ from controller.resolve.resolver import resolve
 
 KEY = sandbox_key("default", "web")
 MI = 1 << 20
-# Of the defaults alone. Where these change, every sandbox is replaced on upgrade: then SPEC_HASH_VERSION has to change.
+# Of the defaults alone. Where these change, so has their version: else an upgrade replaces or edits every sandbox.
 SPEC_HASH = "v1:3f51a0fda153e506"
+RESOLVED_HASH = "v1:66e11b1df1dfaa84"
 DIRECTORY_HASH = "v1:9faf9d951318f0ae"
 
 
@@ -149,6 +150,7 @@ def test_a_directorys_hash_is_blind_to_what_only_containers_have() -> None:
 
 
 def test_hashes_do_not_change_between_releases() -> None:
+    assert resolved().resolved_hash == RESOLVED_HASH
     assert resolved().spec_hash == SPEC_HASH
     assert resolved(isolation="directory", command=["serve"]).spec_hash == DIRECTORY_HASH
 
