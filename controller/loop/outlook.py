@@ -11,7 +11,7 @@ from controller.model.identity import Key
 from controller.model.observed import Capabilities, Observed
 from controller.model.record import Record
 from controller.model.spec import Desired, Isolation
-from controller.plan.acceptance import accept, recover, recover_undeclared
+from controller.plan.acceptance import accept, identified
 from controller.plan.cast import RUNTIME_OF
 from controller.plan.dependencies import cycle_of, departing_dependents, waiting_for
 from controller.plan.reach import may_hold
@@ -54,7 +54,7 @@ class Outlook:
         desired = self._world.declared().get(key)
         record = entry.record if entry else None
         seen = self._look(key)
-        remembered = self._remember(desired, record, seen.observed)
+        remembered = self._remember(desired, record, seen)
         if remembered is None:
             return None
         return View(
@@ -92,13 +92,14 @@ class Outlook:
                 unseen.add(name)
         return Seen(tuple(observed), frozenset(unseen))
 
-    def _remember(
-        self, desired: Desired | None, record: Record | None, observed: tuple[Observed, ...]
-    ) -> Record | None:
+    def _remember(self, desired: Desired | None, record: Record | None, seen: Seen) -> Record | None:
         now = self._clock.now()
+        known = identified(record, seen.observed, desired, now)
         if desired is None:
-            return record or recover_undeclared(observed, now)
-        accepted = accept(record or recover(observed, desired, now), desired, self._new_uid(), now)
+            return known
+        accepted = accept(known, desired, self._new_uid(), now)
+        if known is None or known.provisional:
+            accepted = replace(accepted, provisional=bool(seen.unseen))
         document = self._world.document(desired.key)
         if document is None or (record is not None and record.generation == accepted.generation):
             return accepted

@@ -75,6 +75,7 @@ class Record:
     already counted (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or
     can never run. `attempt_since` is when this generation was first tried; `ready_once`: it has been Ready since.
     `reserved`: a restored workspace waits for its manifest. `erased`: expiry has deleted the workspace.
+    `provisional`: made while a runtime that may have an instance of it could not be asked; it yields to that one's uid.
     """
 
     uid: str
@@ -103,4 +104,5 @@ class Record:
     throttled_to: int | None = None
     reserved: bool = False
     erased: bool = False
+    provisional: bool = False
     timings: Timings = field(default_factory=Timings)

@@ -48,6 +48,21 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
     )
 
 
+def identified(
+    record: Record | None, observed: Sequence[Observed], desired: Desired | None, now: float
+) -> Record | None:
+    """The record, or what the instances say of themselves where there is none, or where it was made without them."""
+    if record is not None and not record.provisional:
+        return record
+    earlier = [seen for seen in observed if record is None or seen.owner.uid != record.uid]
+    if desired is not None:
+        return recover(earlier, desired, now) or record
+    found = recover_undeclared(earlier, now)
+    if found is None or record is None:
+        return found or record
+    return replace(found, document=record.document, origin=record.origin)
+
+
 def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Record | None:
     """A record rebuilt from what its instances say of themselves, or None where there are none.
 

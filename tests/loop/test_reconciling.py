@@ -81,19 +81,6 @@ def test_a_restart_of_the_daemon_adopts_what_runs(harness: Harness) -> None:
     assert harness.condition("web", ConditionType.READY) == ("True", "Running")
 
 
-def test_a_lost_store_is_rebuilt_from_what_the_instances_say(harness: Harness, tmp_path: Path) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    calls, uid = list(harness.docker.calls), harness.entry("web").record.uid
-    harness.store.close()
-    for file in tmp_path.glob("state.db*"):
-        file.unlink()
-    harness.restart()
-    harness.settle()
-    assert harness.docker.calls == calls
-    assert harness.entry("web").record.uid == uid
-
-
 def test_an_edit_of_the_image_replaces_and_keeps_the_uid(harness: Harness) -> None:
     harness.declare(document("web"))
     harness.advance(2)
