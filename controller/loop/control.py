@@ -16,6 +16,7 @@ from controller.model.record import Intent, Record, Termination
 from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
 from controller.plan.exits import RESTART
+from controller.plan.removal import DELETE
 from controller.plan.status import not_ready
 from controller.report.protocol import DaemonInfo, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
@@ -131,6 +132,7 @@ class Control:
             raise UsageError(
                 f"{key} is declared in {where}: remove it there, or use --hold to keep it away until an edit or resume"
             )
+        self._world.intend(key, Intent(DELETE, "deleted by hand"))
         self._with.pulse.wake_now(key)
 
     def confirm_prune(self, hash_: str | None) -> Sequence[str]:

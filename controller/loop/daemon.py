@@ -117,11 +117,14 @@ def recall(world: World, store: StateStore, hold_store: HoldStore) -> None:
 
 def last_known_good(world: World) -> Mapping[Key, Document]:
     """The documents that the records were made from: what a source serves until it has read better ones."""
-    return {key: _document(key, entry.record) for key, entry in world.entries().items() if not entry.record.reserved}
+    return {
+        key: _document(key, entry.record)
+        for key, entry in world.entries().items()
+        if entry.record.document and not entry.record.reserved
+    }
 
 
 def _document(key: Key, record: Record) -> Document:
     file, _, line = record.origin.rpartition(":")
-    known = bool(record.document)
-    body = {"apiVersion": API_VERSION, "kind": key.kind, **record.document} if known else {}
+    body = {"apiVersion": API_VERSION, "kind": key.kind, **record.document}
     return Document(key, body, file, int(line) if line.isdecimal() else 1, digest="")

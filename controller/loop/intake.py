@@ -55,9 +55,7 @@ class Intake:
             self._wake(key)
 
     def _resolved(self, document: Document) -> Desired | None:
-        """None where only the existence of a document is known, or where it was kept from another version."""
-        if not document.body:
-            return None
+        """None where it cannot be made out: one that was kept from another version."""
         try:
             return self._resolve(document)
         except Exception:  # one document's bug must not hold up all others; what runs is kept

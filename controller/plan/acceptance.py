@@ -52,6 +52,8 @@ def identified(
     record: Record | None, observed: Sequence[Observed], desired: Desired | None, now: float
 ) -> Record | None:
     """The record, or what the instances say of themselves where there is none, or where it was made without them."""
+    if record is not None and desired is not None and _is_unclaimed(record):
+        return recover(observed, desired, now) or record
     if record is not None and not record.provisional:
         return record
     earlier = [seen for seen in observed if record is None or seen.owner.uid != record.uid]
@@ -61,6 +63,10 @@ def identified(
     if found is None or record is None:
         return found or record
     return replace(found, document=record.document, origin=record.origin)
+
+
+def _is_unclaimed(record: Record) -> bool:
+    return not record.document and not record.reserved
 
 
 def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Record | None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from controller.loop.resync import Resync
 from controller.model.conditions import ConditionType
 from controller.model.errors import EngineTimeoutError
+from controller.model.manifest import Snapshot
 from tests.loop.harness import Harness, document
 
 
@@ -89,6 +91,52 @@ def test_a_sandbox_that_fell_back_without_its_store_returns_to_its_own_workspace
     assert harness.docker.only() == seen
     assert harness.directory.instances == {}
     assert harness.entry("web").record.uid == seen.owner.uid
+
+
+@pytest.mark.parametrize("first_answer", [True, False])
+def test_what_no_manifest_declares_any_more_is_left_alone_until_one_does(harness: Harness, first_answer: bool) -> None:
+    documents = [document(name) for name in "abcde"]
+    harness.declare(*documents)
+    harness.advance(2)
+    calls, seen = list(harness.docker.calls), dict(harness.docker.instances)
+    lose_the_store(harness)
+    harness.source.present = Snapshot(synced=True)
+    harness.docker.available = first_answer
+    for _ in range(2):
+        harness.restart()
+        harness.advance(30)
+    harness.docker.available = True
+    resync_docker(harness)
+    harness.advance(30)
+    assert harness.docker.calls == calls
+    assert harness.condition("a", ConditionType.READY) == ("False", "ManifestUnknown")
+    harness.declare(*documents)
+    harness.advance(2)
+    assert harness.docker.calls == calls
+    assert harness.docker.instances == seen
+    assert {harness.entry(name).record.generation for name in "abcde"} == {1}
+    assert harness.condition("a", ConditionType.READY) == ("True", "Running")
+
+
+def test_what_no_manifest_declares_any_more_goes_when_somebody_says_so(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    uid = harness.docker.only().owner.uid
+    harness.workspaces.ensure(uid, 0, 0)
+    lose_the_store(harness)
+    harness.source.present = Snapshot(synced=True)
+    harness.restart()
+    harness.settle()
+    harness.loop.control.delete(harness.key("web"), hold=False)
+    harness.settle()
+    assert harness.docker.instances == {}
+    assert [trashed.uid for trashed in harness.workspaces.trashed()] == [uid]
+    assert harness.world.entry(harness.key("web")) is None
+
+
+def resync_docker(harness: Harness) -> None:
+    """The engine is listed again, as now and then."""
+    Resync(harness.docker, harness.world, harness.loop.queue.add).run()
 
 
 def test_one_whose_engine_never_had_it_keeps_the_uid_that_it_was_given_meanwhile(harness: Harness) -> None:
