@@ -111,7 +111,7 @@ class Daemon:
 def recall(world: World, store: StateStore, hold_store: HoldStore) -> None:
     """Fill the world with what the stores remember. Raises StateError."""
     for key, (record, status) in store.load().items():
-        world.put(key, Entry(record, status))
+        world.put(key, Entry(record, status, recalled=True))
     world.set_holds(hold_store.load())
 
 

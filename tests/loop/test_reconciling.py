@@ -215,6 +215,16 @@ def test_a_dependency_is_ready_before_its_dependent_starts_and_goes_after_it(har
     assert removed == ["app", "db"]
 
 
+def test_a_dependency_whose_time_is_up_is_not_one_that_has_done_its_work(harness: Harness) -> None:
+    harness.declare(document("db", ttl="1m"))
+    harness.advance(61)
+    assert harness.condition("db", ConditionType.FINISHED) == ("True", "Expired")
+    harness.declare(document("db", ttl="1m"), document("app", dependsOn=["db"]))
+    harness.advance(5)
+    assert harness.condition("app", ConditionType.READY) == ("False", "WaitingForDependencies")
+    assert harness.docker.instances == {}
+
+
 def test_a_cycle_of_dependencies_is_refused_and_spelt_out(harness: Harness) -> None:
     harness.declare(document("a", dependsOn=["b"]), document("b", dependsOn=["a"]))
     assert harness.condition("a", ConditionType.ACCEPTED) == ("False", "DependencyCycle")
