@@ -17,6 +17,7 @@ from controller.runtime.protocol import Runtime, Workspaces
 from controller.source.protocol import ManifestSource
 
 from .intake import Intake
+from .outlook import concerned_runtimes
 from .pulse import Pulse
 from .queue import WorkQueue
 from .resync import Resync
@@ -68,7 +69,7 @@ class Daemon:
         parts.clock.wait(parts.world.told, _FIRST_SCAN_SECONDS)
         parts.workers.start(parts.worker_count, parts.runtimes)
         for runtime in parts.runtimes.values():
-            runtime.watch(self._waker(runtime.name))
+            runtime.watch(waker(runtime.name, parts.world, parts.pulse.wake))
         parts.ticker.start()
         for resync_ticker in self._resyncs:
             resync_ticker.start()
@@ -93,19 +94,19 @@ class Daemon:
     def _every(self, name: str, work: Callable[[], None]) -> Ticker:
         return Ticker(name, _RESYNC_SECONDS, work, self._with.clock, lambda _seconds, _overran: None)
 
-    def _waker(self, runtime: str) -> Callable[[Key | None], None]:
-        world, pulse = self._with.world, self._with.pulse
 
-        def wake(key: Key | None) -> None:
-            if key is not None:
-                pulse.wake(key)
-                return
-            for each in world.all_keys():
-                entry = world.entry(each)
-                if entry is None or entry.record.runtime in (runtime, "") or entry.failure is not None:
-                    pulse.wake(each)
+def waker(runtime: str, world: World, wake: Callable[[Key], None]) -> Callable[[Key | None], None]:
+    """What a runtime calls when something happened to a key; None: to any that it may have an instance of."""
 
-        return wake
+    def wake_concerned(key: Key | None) -> None:
+        if key is not None:
+            wake(key)
+            return
+        for each in world.all_keys():
+            if runtime in concerned_runtimes(world, each):
+                wake(each)
+
+    return wake_concerned
 
 
 def recall(world: World, store: StateStore, hold_store: HoldStore) -> None:

@@ -37,7 +37,10 @@ class Lines:
 
 @dataclass
 class MemoryRuntime:
-    """Keeps instances in a dict. `failures` are raised by the next calls of that name; `calls` is what was done."""
+    """Keeps instances in a dict. `failures` are raised by the next calls of that name; `calls` is what was done.
+
+    `tell` says that something happened to a key; None: to any.
+    """
 
     clock: Clock
     name: str = "docker"
@@ -47,6 +50,7 @@ class MemoryRuntime:
     failures: dict[str, list[RuntimeFailure]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     graces: list[float] = field(default_factory=list)
+    tell: Callable[[Key | None], None] = lambda _: None
 
     def fail(self, call: str, failure: RuntimeFailure, times: int = 1) -> None:
         """Have the next so many calls of that name raise."""
@@ -137,7 +141,7 @@ class MemoryRuntime:
         return (ContractRow("memory", Assurance.ENFORCED, "memory"),)
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
-        """Nothing happens by itself."""
+        self.tell = wake
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
         """Nothing is shared."""

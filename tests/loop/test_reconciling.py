@@ -192,6 +192,33 @@ def test_a_fallback_runs_as_a_directory_until_there_is_an_engine(harness: Harnes
     assert harness.docker.only().state is InstanceState.RUNNING
 
 
+def test_an_engine_that_comes_back_ends_a_fallback_of_itself(harness: Harness) -> None:
+    harness.docker.available = False
+    harness.declare(document("web", fallback="directory"))
+    harness.advance(2)
+    harness.docker.available = True
+    harness.docker.tell(None)
+    harness.advance(2)
+    assert harness.directory.instances == {}
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+
+
+def test_an_engine_that_comes_back_gets_what_was_moved_to_it_meanwhile(harness: Harness) -> None:
+    harness.declare(document("web", isolation="directory"), document("here", isolation="directory"))
+    harness.advance(2)
+    harness.docker.available = False
+    harness.declare(document("web"), document("here", isolation="directory"))
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "EngineDown")
+    harness.docker.available = True
+    passes = harness.recorder.counts["reconciled success"]
+    harness.docker.tell(None)
+    harness.settle()
+    assert harness.recorder.counts["reconciled success"] == passes + 1, "and nothing else is looked at"
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.docker.only().state is InstanceState.RUNNING
+
+
 def test_a_crashing_sandbox_backs_off_and_its_last_words_are_kept(harness: Harness) -> None:
     harness.declare(document("web", command=["false"]))
     for _ in range(3):
