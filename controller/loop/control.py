@@ -12,11 +12,12 @@ from controller.model.errors import ConflictError, UsageError
 from controller.model.hold import Hold, HoldType
 from controller.model.identity import Key
 from controller.model.observed import Observed
-from controller.model.record import Intent, Record, Termination
+from controller.model.record import Intent, Termination
 from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
 from controller.plan.exits import RESTART
 from controller.plan.removal import DELETE
+from controller.plan.restoring import RESTORE
 from controller.plan.status import not_ready
 from controller.report.protocol import DaemonInfo, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
@@ -142,15 +143,12 @@ class Control:
         trashed = self._trashed(key)
         declared = key in self._world.declared()
         entry = self._world.entry(key)
-        if entry is None:
-            self._reserve(key, trashed)
-        elif not declared:
+        if entry is not None and not declared:
             raise UsageError(f"{key} has its workspace and waits for its manifest, or is being removed; see describe")
-        elif not self._with.workspaces.is_empty(entry.record.uid):
+        if entry is not None and not self._with.workspaces.is_empty(entry.record.uid):
             place = self._with.workspaces.path(entry.record.uid)
             raise UsageError(f"{key} has files in its workspace {place}; move them away first")
-        else:
-            self._world.intend(key, Intent("restore", trashed.uid))
+        self._world.intend(key, Intent(RESTORE, "asked for by hand", uid=trashed.uid, document=trashed.document))
         self._with.pulse.wake_now(key)
         path = self._with.workspaces.path(trashed.uid)
         return {"uid": trashed.uid, "path": path, "declared": declared, "document": trashed.document}
@@ -197,20 +195,6 @@ class Control:
             if trashed.key == key:
                 return trashed
         raise UsageError(f"the trash holds no workspace of {key}; it is kept there for --trash-ttl after a removal")
-
-    def _reserve(self, key: Key, trashed: TrashedWorkspace) -> None:
-        self._with.workspaces.restore(trashed.uid)
-        record = Record(
-            uid=trashed.uid,
-            generation=0,
-            resolved_hash="",
-            accepted_at=self._with.clock.now(),
-            document=trashed.document,
-            reserved=True,
-        )
-        self._world.put(key, Entry(record))
-        self._with.journal.save(key, record, None)
-        self._with.journal.event(key, "Restored", "its workspace is back and waits for a manifest")
 
 
 def _why_unready(entry: Entry) -> str:

@@ -15,6 +15,7 @@ from controller.plan.acceptance import accept, identified
 from controller.plan.cast import RUNTIME_OF
 from controller.plan.dependencies import cycle_of, departing_dependents, waiting_for
 from controller.plan.reach import may_hold
+from controller.plan.restoring import reserved_by
 from controller.plan.view import View
 from controller.runtime.protocol import RuntimeReader
 
@@ -54,7 +55,8 @@ class Outlook:
         desired = self._world.declared().get(key)
         record = entry.record if entry else None
         seen = self._look(key)
-        remembered = self._remember(desired, record, seen)
+        intent = self._world.intent(key)
+        remembered = self._remember(desired, record, seen) or reserved_by(intent, self._clock.now())
         if remembered is None:
             return None
         return View(
@@ -66,7 +68,7 @@ class Outlook:
             capabilities=self.capabilities(),
             now=self._clock.now(),
             holds=self._world.holds(key),
-            intent=self._world.intent(key),
+            intent=intent,
             unseen=seen.unseen,
             waiting_for=self._waiting_for(desired),
             dependents=() if desired else self._departing_dependents(key),

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError, DiskFullError, RuntimeFailure, SandkeeperError, StateError
+from controller.model.errors import ConflictError, RuntimeFailure, SandkeeperError, StateError
 from controller.model.identity import Key
 from controller.model.observed import ContractRow, Observed
 from controller.model.operation import Operation, Verb
@@ -101,7 +101,7 @@ class Reconciler:
 
     def _pass(self, view: View) -> Outcome | None:
         """One batch; None where another look is needed."""
-        view = self._restored(self._edited(view))
+        view = self._edited(view)
         self._trace_seen(view)
         plan = self._with.evidence.complete(view, plan_sandbox(view))
         self._note(view, plan)
@@ -126,24 +126,6 @@ class Reconciler:
         for hold in ended:
             self._with.journal.event(view.key, "Released", f"{hold.type} was released by an edit")
         return replace(view, holds=self._world.holds(view.key))
-
-    def _restored(self, view: View) -> View:
-        """The view on the workspace that a restore brought back; the instance on the other one is stale by that."""
-        if view.intent is None or view.intent.verb != "restore":
-            return view
-        uid, empty = view.intent.cause, view.record.uid
-        self._world.consume(view.key, view.intent)
-        view = replace(view, intent=None)
-        try:
-            if not self._with.workspaces.is_empty(empty):
-                raise StateError(f"{self._with.workspaces.path(empty)} holds files by now; move them away first")
-            self._with.workspaces.restore(uid)
-            self._with.workspaces.erase(empty)
-        except (StateError, DiskFullError) as exc:
-            self._with.journal.event(view.key, "RestoreFailed", str(exc), warning=True)
-            return view
-        self._with.journal.event(view.key, "Restored", f"its workspace is {uid} again")
-        return replace(view, record=replace(view.record, uid=uid))
 
     def _note(self, view: View, plan: Plan) -> None:
         before = self._world.entry(view.key)
@@ -277,7 +259,7 @@ class Reconciler:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
         if isinstance(exc, ConflictError):
             return Outcome(Result.RETRY, error=str(exc))
-        reason = exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
+        reason = _failure_of(exc)
         self._with.journal.event(key, reason, str(exc), warning=True)
         if view is None:
             return Outcome(Result.RETRY, error=str(exc))
@@ -293,6 +275,12 @@ class Reconciler:
         return Outcome(Result.RETRY, error=str(exc))
 
 
+def _failure_of(exc: SandkeeperError) -> str:
+    if exc.operation == Verb.RESTORE:
+        return "RestoreFailed"
+    return exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
+
+
 def _reason(verb: Verb) -> str:
     endings = {
         Verb.CREATE: "Created",
@@ -305,5 +293,6 @@ def _reason(verb: Verb) -> str:
         Verb.REMOVE: "Removed",
         Verb.TRASH: "WorkspaceTrashed",
         Verb.ERASE: "WorkspaceErased",
+        Verb.RESTORE: "Restored",
     }
     return endings[verb]

@@ -22,9 +22,9 @@ _DEFAULT_GRACE = 10.0
 def plan_removal(view: View) -> Plan:
     """Stop and remove every instance, move the workspace to the trash, forget. Dependents go first."""
     record = view.record
-    if record.reserved:
+    if record.reserved and not is_asked_for(view):
         return Plan(record, Verdict(Phase.PENDING, False, "Restored", "its workspace waits for a manifest"))
-    if not record.document and not _is_asked_for(view):
+    if not record.document and not is_asked_for(view):
         return _plan_unclaimed(view)
     cause = f"no manifest declares it any more (was {record.origin})" if record.origin else "no manifest declares it"
     if view.dependents:
@@ -46,6 +46,12 @@ def plan_removal(view: View) -> Plan:
     )
 
 
+def is_asked_for(view: View) -> bool:
+    """Somebody asks for its removal, or has asked and it was not finished."""
+    begun = view.record.ending
+    return (view.intent is not None and view.intent.verb == DELETE) or (begun is not None and begun.verb == _REMOVE)
+
+
 def removals(view: View, grace: float, cause: str) -> tuple[Operation, ...]:
     """Stop what is up, then remove every instance."""
     operations = []
@@ -55,12 +61,6 @@ def removals(view: View, grace: float, cause: str) -> tuple[Operation, ...]:
         if seen.state is not InstanceState.REMOVING:
             operations.append(Operation(Verb.REMOVE, view.key, seen.runtime, cause, target=seen.id))
     return tuple(operations)
-
-
-def _is_asked_for(view: View) -> bool:
-    """Somebody asks for its removal, or has asked and it was not finished."""
-    begun = view.record.ending
-    return (view.intent is not None and view.intent.verb == DELETE) or (begun is not None and begun.verb == _REMOVE)
 
 
 def _plan_unclaimed(view: View) -> Plan:

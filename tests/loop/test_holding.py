@@ -235,57 +235,6 @@ def test_delete_releases_one_sandbox_that_the_prune_guard_holds_back(harness: Ha
     assert {seen.owner.key.name for seen in harness.docker.instances.values()} == {"b"}
 
 
-def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid(harness: Harness) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    uid = harness.entry("web").record.uid
-    workspace = Path(harness.workspaces.ensure(uid, 0, 0))
-    (workspace / "notes").write_text("kept")
-    harness.declare()
-    answer = harness.loop.control.restore(harness.key("web"))
-    harness.settle()
-    assert (answer["uid"], answer["declared"]) == (uid, False)
-    assert (workspace / "notes").read_text() == "kept"
-    harness.restart()
-    harness.settle()
-    assert workspace.exists()
-    harness.declare(document("web"))
-    harness.advance(2)
-    assert harness.entry("web").record.uid == uid
-    assert harness.docker.only().owner.uid == uid
-
-
-def test_a_workspace_is_restored_under_a_sandbox_that_was_declared_again(harness: Harness) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    uid = harness.entry("web").record.uid
-    (Path(harness.workspaces.ensure(uid, 0, 0)) / "notes").write_text("kept")
-    harness.declare()
-    harness.declare(document("web"))
-    harness.advance(2)
-    assert harness.entry("web").record.uid != uid
-    harness.loop.control.restore(harness.key("web"))
-    harness.advance(2)
-    assert harness.docker.only().owner.uid == uid
-    assert (Path(harness.workspaces.path(uid)) / "notes").read_text() == "kept"
-
-
-def test_a_restore_that_cannot_be_is_told_once_and_harms_nothing(harness: Harness) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    harness.workspaces.ensure(harness.entry("web").record.uid, 0, 0)
-    harness.declare()
-    harness.declare(document("web"))
-    harness.advance(2)
-    harness.loop.control.restore(harness.key("web"))
-    (trashed,) = harness.workspaces.trashed()
-    harness.workspaces.erase(trashed.uid)
-    harness.advance(5)
-    assert harness.events("web").count("RestoreFailed") == 1
-    assert harness.condition("web", ConditionType.READY)[0] == "True"
-    assert "reconciled panic" not in harness.recorder.counts
-
-
 def test_a_hold_that_cannot_be_kept_is_refused_and_does_not_hold(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
