@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of
 from controller.config import DaemonConfig
 from controller.loop.daemon import last_known_good, recall
@@ -18,11 +20,14 @@ from controller.loop.outlook import Outlook
 from controller.loop.survey import planned_lines
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
-from controller.model.errors import StateError
+from controller.model.errors import RuntimeFailure, StateError
 from controller.report.holds import JsonHoldStore
 from controller.report.redaction import SecretRedactor
 from controller.report.store import SqliteStore
 from controller.runtime.disk import DiskWalker
+from controller.runtime.protocol import Runtime
+
+log = structlog.get_logger(__name__)
 
 _COPY_TRIES: Final = 20
 
@@ -43,13 +48,23 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
             cleanup.callback(runtime.close)
         snapshot = make_source(config, last_known_good(world), clock, None).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
-        for runtime in runtimes.values():
-            if runtime.capabilities().available:
-                world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
+        answering = {name: runtime for name, runtime in runtimes.items() if _is_listed(runtime, world)}
         faults = [str(fault) for fault in snapshot.faults if not fault.warning]
         if snapshot.prune is not None:
             faults.append(f"{len(snapshot.prune.keys)} removals would be held back: {snapshot.prune.reason}")
-        return planned_lines(world, Outlook(instance, world, runtimes, clock, lambda: "")), faults
+        return planned_lines(world, Outlook(instance, world, answering, clock, lambda: "")), faults
+
+
+def _is_listed(runtime: Runtime, world: World) -> bool:
+    """False where it hangs or fails: it is not asked again, key by key. One that is known to be away tells why."""
+    if not runtime.capabilities().available:
+        return True
+    try:
+        world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
+    except RuntimeFailure as exc:
+        log.warning("list_failed", runtime=runtime.name, error=str(exc))
+        return False
+    return True
 
 
 def _recall_from_copy(state_dir: Path, world: World, clock: Clock) -> None:

@@ -70,6 +70,7 @@ class MemoryRuntime:
         )
 
     def list(self) -> Sequence[Observed]:
+        self._maybe_fail("list")
         return tuple(self.instances.values())
 
     def inspect(self, key: Key) -> tuple[Observed, ...]:
