@@ -17,6 +17,7 @@ from controller.plan.dependencies import cycle_of, departing_dependents, waiting
 from controller.plan.reach import may_hold
 from controller.plan.restoring import reserved_by
 from controller.plan.view import View
+from controller.resolve.parse import dependency_key
 from controller.runtime.protocol import RuntimeReader
 
 from .world import World
@@ -151,7 +152,4 @@ def lane_of(world: World) -> Callable[[Key], str]:
 def dependencies_in(record: Record, key: Key) -> tuple[Key, ...]:
     """The keys that a remembered document depends on."""
     references = (record.document.get("spec") or {}).get("dependsOn") or ()
-    return tuple(
-        Key(key.kind, where or key.namespace, name)
-        for where, _, name in (str(reference).rpartition("/") for reference in references)
-    )
+    return tuple(dependency_key(str(reference), key.namespace) for reference in references)
