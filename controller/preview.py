@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of
+from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of, shared_by_runtimes
 from controller.config import DaemonConfig
 from controller.loop.daemon import last_known_good, recall
 from controller.loop.intake import Intake
@@ -24,7 +24,6 @@ from controller.model.errors import RuntimeFailure, StateError
 from controller.report.holds import JsonHoldStore
 from controller.report.redaction import SecretRedactor
 from controller.report.store import SqliteStore
-from controller.runtime.disk import DiskWalker
 from controller.runtime.protocol import Runtime
 
 log = structlog.get_logger(__name__)
@@ -39,11 +38,12 @@ def plan_once(config: DaemonConfig) -> tuple[list[str], list[str]]:
     Raises SandkeeperError.
     """
     with ExitStack() as cleanup:
-        clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
-        cleanup.callback(disk.close)
+        clock, world = SystemClock(), World()
+        shared = shared_by_runtimes(config, clock, SecretRedactor())
+        cleanup.callback(shared.disk.close)
         instance = read_instance(config.state_dir, config.instance)
         _recall_from_copy(config.state_dir, world, clock)
-        runtimes = make_runtimes(config, instance, clock, disk, SecretRedactor())
+        runtimes = make_runtimes(config, instance, shared)
         for runtime in runtimes.values():
             cleanup.callback(runtime.close)
         snapshot = make_source(config, last_known_good(world), clock, None).scan_settled()
