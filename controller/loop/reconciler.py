@@ -159,8 +159,10 @@ class Reconciler:
             now = self._with.clock.now()
             after = replace(after, instance_id=created, timings=replace(record.timings, created=now))
             self._traced(after, "created", now)
-            self._with.evidence.begin(created)
         self._keep(view, after, plan)
+        if created:
+            # A tick forgets the windows of all that nobody knows.
+            self._with.evidence.begin(created)
         return None
 
     def _standing_failure(self, view: View) -> tuple[str, str] | None:

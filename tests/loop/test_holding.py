@@ -10,8 +10,9 @@ import pytest
 
 from controller.model.conditions import ConditionType
 from controller.model.errors import ResizePendingError, StateError, UsageError
+from controller.model.identity import Key
 from controller.model.manifest import PruneBlock, Snapshot
-from controller.model.observed import InstanceState, Usage
+from controller.model.observed import InstanceState, Observed, Usage
 from controller.model.status import Phase
 from controller.report.holds import JsonHoldStore
 from tests.loop.harness import Harness, document
@@ -150,6 +151,21 @@ def test_a_kill_by_the_kernel_is_told_and_counted_once_whoever_sees_it_first(har
     harness.settle()
     assert harness.recorder.counts["violated memory kill"] == 2
     assert harness.docker.calls.count("kill") == 0
+
+
+def test_a_tick_between_a_creation_and_the_next_look_forgets_no_beginning(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = harness.docker.inspect
+
+    def inspect_after_a_tick(key: Key) -> tuple[Observed, ...]:
+        harness.loop.tick.run()
+        return inspect(key)
+
+    monkeypatch.setattr(harness.docker, "inspect", inspect_after_a_tick)
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    measure(harness, oom_kills=1)
+    assert harness.recorder.counts["violated memory kill"] == 1
 
 
 def test_a_warning_is_given_once_while_it_lasts(harness: Harness) -> None:
