@@ -82,12 +82,13 @@ class Application:
         self.loop.daemon.start()
 
     def stop(self) -> None:
-        """End everything; sandboxes go on."""
-        self.loop.daemon.stop()
+        """End everything; sandboxes go on. The folder is given up only once nothing works on a sandbox any more."""
+        is_done = self.loop.daemon.stop()
         self.http.stop()
         self.disk.close()
         self.store.close()
-        self.lock.release()
+        if is_done:
+            self.lock.release()
 
 
 def settings_of(config: DaemonConfig) -> ResolveSettings:

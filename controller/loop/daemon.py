@@ -74,18 +74,23 @@ class Daemon:
         for resync_ticker in self._resyncs:
             resync_ticker.start()
 
-    def stop(self) -> None:
-        """Finish what takes no time, leave the rest to the next daemon, and end; every sandbox goes on."""
+    def stop(self) -> bool:
+        """Finish what takes no time, leave the rest to the next daemon, and end; every sandbox goes on.
+
+        False where an operation is still under way, which ends with the process at the latest.
+        """
         parts = self._with
         parts.source.stop()
         parts.ticker.stop()
         for resync in self._resyncs:
             resync.stop(timeout=0.1)
         parts.queue.close()
-        if not parts.workers.join(_DRAIN_SECONDS):
+        is_done = parts.workers.join(_DRAIN_SECONDS)
+        if not is_done:
             log.info("work_left_over", seconds=_DRAIN_SECONDS)
         for runtime in parts.runtimes.values():
             runtime.close()
+        return is_done
 
     def alive(self) -> bool:
         """True while the workers and the tick live."""
