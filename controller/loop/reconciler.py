@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-import structlog
-
-from controller.model.clock import Clock
 from controller.model.errors import ConflictError, RuntimeFailure, SandkeeperError, StateError
 from controller.model.identity import Key
-from controller.model.observed import ContractRow, Observed
 from controller.model.operation import Operation, Verb
 from controller.model.record import Record
-from controller.model.spec import Action, Desired, Resource
+from controller.model.spec import Action, Resource
 from controller.plan.acceptance import released_by_edit
-from controller.plan.dependencies import dependents_of
-from controller.plan.exits import RESTART
 from controller.plan.failure import after_failure
 from controller.plan.sandbox import plan_sandbox
-from controller.plan.status import Known, not_ready, status_of
 from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Plan, View
-from controller.report.protocol import Recorder
-from controller.runtime.protocol import Runtime, Workspaces
 
-from .evidence import Evidence
-from .executor import Executor
-from .holding import Holds
-from .journal import Journal
-from .outlook import Outlook, dependencies_in
-from .world import Entry, World
-
-log = structlog.get_logger(__name__)
+from .collaborators import Collaborators
+from .keeper import Keeper
 
 # A healthy key settles in three or four; one that has not by then is fighting somebody and waits its backoff.
 _MOST_BATCHES: Final = 12
@@ -59,29 +43,13 @@ class Outcome:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Collaborators:
-    """What a reconciler works with."""
-
-    world: World
-    outlook: Outlook
-    executor: Executor
-    journal: Journal
-    holds: Holds
-    evidence: Evidence
-    recorder: Recorder
-    workspaces: Workspaces
-    runtimes: Mapping[str, Runtime]
-    clock: Clock
-    wake: Callable[[Key], None]
-
-
 class Reconciler:
     """Reconciles one key at a time; safe to be called by several workers for different keys."""
 
     def __init__(self, collaborators: Collaborators) -> None:
         self._with = collaborators
         self._world = collaborators.world
+        self._keeper = Keeper(collaborators)
         self._since = collaborators.clock.now()
 
     def reconcile(self, key: Key) -> Outcome:
@@ -109,7 +77,7 @@ class Reconciler:
             self._world.consume(view.key, view.intent)
         if plan.operations:
             return self._carry_out(view, plan)
-        self._keep(view, plan.record, plan)
+        self._keeper.keep(view, plan.record, plan)
         now = self._with.clock.now()
         if plan.requeue_at is not None and plan.requeue_at <= now:
             return None
@@ -140,17 +108,17 @@ class Reconciler:
             self._with.recorder.violated(view.key, str(Resource.MEMORY), str(Action.KILL))
 
     def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
-        record, failure = self._planned(plan), self._standing_failure(view)
+        record, failure = self._planned(plan), self._keeper.standing_failure(view)
         preparation = tuple(operation for operation in plan.operations if operation.verb is Verb.PREPARE)
         if preparation:
-            self._keep(view, record, plan, failure, preparing=True)
+            self._keeper.keep(view, record, plan, failure, preparing=True)
             self._with.executor.execute(preparation, record.document)
         if view.observed or not preparation:
-            self._keep(view, record, plan, failure)
+            self._keeper.keep(view, record, plan, failure)
         created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
         self._describe(view.key, plan.operations)
         if plan.forget:
-            self._forget(view.key, record)
+            self._keeper.forget(view.key, record)
             return Outcome(Result.SUCCESS)
         if any(operation.verb is Verb.ERASE for operation in plan.operations):
             self._with.journal.forget_evidence(view.key)
@@ -159,16 +127,11 @@ class Reconciler:
             now = self._with.clock.now()
             after = replace(after, instance_id=created, timings=replace(record.timings, created=now))
             self._traced(after, "created", now)
-        self._keep(view, after, plan)
+        self._keeper.keep(view, after, plan)
         if created:
             # A tick forgets the windows of all that nobody knows.
             self._with.evidence.begin(created)
         return None
-
-    def _standing_failure(self, view: View) -> tuple[str, str] | None:
-        """What failed last stands until it has succeeded; an edit is another matter."""
-        before = self._world.entry(view.key)
-        return before.failure if before and before.record.generation == view.record.generation else None
 
     def _planned(self, plan: Plan) -> Record:
         if plan.record.timings.planned is not None or not any(op.verb is Verb.CREATE for op in plan.operations):
@@ -192,71 +155,6 @@ class Reconciler:
             if operation.verb is not Verb.PREPARE:
                 self._with.journal.event(key, _reason(operation.verb), operation.cause)
 
-    def _keep(
-        self,
-        view: View,
-        record: Record,
-        plan: Plan,
-        failure: tuple[str, str] | None = None,
-        preparing: bool = False,
-    ) -> None:
-        """Remember and show where the key stands."""
-        before = self._world.entry(view.key)
-        desired = view.desired
-        running = next((seen for seen in view.observed if seen.pid or not seen.has_process), None)
-        contract, contract_of = self._contract(before, running, desired)
-        known = Known(
-            previous=before.status if before else None,
-            usage=before.usage if before else None,
-            contract=contract,
-            stale=self._world.stale(view.key),
-            failure=failure,
-            workspace=self._with.workspaces.path(record.uid),
-            preparing=preparing,
-        )
-        status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
-        entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
-        entry = self._put(view, entry)
-        self._with.journal.save(view.key, record, entry.status)
-        if before is None or before.ready != entry.ready:
-            for dependent in dependents_of(view.key, self._world.declared()):
-                self._with.wake(dependent)
-
-    def _put(self, view: View, entry: Entry) -> Entry:
-        """Show it; not as Ready where a restart was asked for since the pass began."""
-        with self._world.atomically():
-            pending = self._world.intent(view.key)
-            if pending is not None and pending is not view.intent and pending.verb == RESTART and entry.status:
-                status = not_ready(entry.status, "Restarting", pending.cause, self._with.clock.now())
-                entry = replace(entry, status=status)
-            present = self._world.entry(view.key)
-            if present is not None and entry.usage is not None:
-                entry = replace(entry, usage=present.usage)
-            self._world.put(view.key, entry)
-            return entry
-
-    def _contract(
-        self, before: Entry | None, running: Observed | None, desired: Desired | None
-    ) -> tuple[tuple[ContractRow, ...], str]:
-        if running is None or desired is None:
-            return (), ""
-        of = f"{running.id}@{running.started_at}/{running.limits}"
-        if before is not None and before.contract_of == of:
-            return before.contract, of
-        try:
-            return self._with.runtimes[running.runtime].contract(running, desired.spec), of
-        except RuntimeFailure as exc:
-            log.warning("contract_unread", error=str(exc))
-            return (), ""
-
-    def _forget(self, key: Key, record: Record) -> None:
-        self._with.journal.forget(key)
-        self._with.holds.release(key, lambda _: True)
-        self._world.forget(key)
-        self._with.recorder.forget(key)
-        for dependency in dependencies_in(record, key):
-            self._with.wake(dependency)
-
     def _failed(self, key: Key, view: View | None, exc: SandkeeperError) -> Outcome:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
         if isinstance(exc, ConflictError):
@@ -271,7 +169,7 @@ class Reconciler:
         terminal = record.failed_hash != base.record.failed_hash
         plan = plan_sandbox(replace(base, record=record))
         preparing = isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE
-        self._keep(base, record, plan, None if terminal else (reason, str(exc)), preparing)
+        self._keeper.keep(base, record, plan, None if terminal else (reason, str(exc)), preparing)
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
         return Outcome(Result.RETRY, error=str(exc))
