@@ -43,6 +43,7 @@ from controller.runtime.docker.config import DockerConfig
 from controller.runtime.docker.locate import engine_socket
 from controller.runtime.docker.runtime import DockerRuntime
 from controller.runtime.protocol import Runtime
+from controller.runtime.secrets import Secrets
 from controller.runtime.workspace import WorkspaceFolder
 from controller.secrecy import redacting, secrets_of
 from controller.signals import StopSignals
@@ -54,6 +55,16 @@ from controller.source.memory import Memory
 log = structlog.get_logger(__name__)
 
 _SOFT_DESCRIPTORS: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all runtimes work with."""
+
+    clock: Clock
+    disk: DiskWalker
+    workspaces: WorkspaceFolder
+    secrets: Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +83,13 @@ class Application:
         self.loop.daemon.start()
 
     def stop(self) -> None:
-        """End everything; sandboxes go on."""
-        self.loop.daemon.stop()
+        """End everything; sandboxes go on. The folder is given up only once nothing works on a sandbox any more."""
+        is_done = self.loop.daemon.stop()
         self.http.stop()
         self.disk.close()
         self.store.close()
-        self.lock.release()
+        if is_done:
+            self.lock.release()
 
 
 def settings_of(config: DaemonConfig) -> ResolveSettings:
@@ -109,9 +121,8 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
     recall(world, store, hold_store)
     if store.rebuilt:
         log.warning("state_rebuilt", why=store.rebuilt)
-    disk = DiskWalker(clock)
-    workspaces = WorkspaceFolder(state_dir, clock, config.trash_ttl)
-    runtimes = make_runtimes(config, identity.instance, clock, disk, redactor)
+    shared = shared_by_runtimes(config, clock, redactor)
+    runtimes = make_runtimes(config, identity.instance, shared)
     history = UsageHistory()
     metrics = Metrics(__version__, tuple(runtimes), history)
     loop = wire(
@@ -121,28 +132,31 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
             source=make_source(config, last_known_good(world), clock, state_dir / "source.json"),
             resolve=make_resolver(settings_of(config)),
             runtimes=runtimes,
-            workspaces=workspaces,
+            workspaces=shared.workspaces,
             store=store,
             hold_store=hold_store,
             recorder=metrics,
             clock=clock,
             publish=history.observe,
-            redact=redacting(secrets_of(config.secrets_dir, redactor), redactor),
+            redact=redacting(shared.secrets, redactor),
             tick=config.tick,
             workers=config.workers,
         )
     )
     http = HttpServer(loop.control, metrics, history, HttpConfig(config.listen, socket_path(state_dir)))
-    return Application(loop, http, store, disk, lock)
+    return Application(loop, http, store, shared.disk, lock)
 
 
-def make_runtimes(
-    config: DaemonConfig, instance: str, clock: Clock, disk: DiskWalker, redactor: SecretRedactor
-) -> Mapping[str, Runtime]:
+def shared_by_runtimes(config: DaemonConfig, clock: Clock, redactor: SecretRedactor) -> Shared:
+    """The folders and the walker that each runtime is given."""
+    workspaces = WorkspaceFolder(config.state_dir, clock, config.trash_ttl)
+    return Shared(clock, DiskWalker(clock), workspaces, secrets_of(config.secrets_dir, redactor))
+
+
+def make_runtimes(config: DaemonConfig, instance: str, shared: Shared) -> Mapping[str, Runtime]:
     """The runtimes by name. None of them is connected to yet; an engine that is away is a condition, not an error."""
     state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - as above
-    workspaces = WorkspaceFolder(state_dir, clock, config.trash_ttl)
-    secrets = secrets_of(config.secrets_dir, redactor)
+    given = (shared.workspaces, shared.disk, shared.clock, shared.secrets)
     docker_config = DockerConfig(
         instance=instance,
         engine=config.engine,
@@ -151,10 +165,8 @@ def make_runtimes(
         epoch_file=state_dir / "engine-epoch.json",
         pool_size=config.workers + 8,
     )
-    docker = DockerRuntime(docker_config, workspaces, disk, clock, secrets)
-    directory = DirectoryRuntime(
-        DirectoryConfig(state_dir=state_dir, instance=instance), workspaces, disk, clock, secrets
-    )
+    docker = DockerRuntime(docker_config, *given)
+    directory = DirectoryRuntime(DirectoryConfig(state_dir=state_dir, instance=instance), *given)
     return {docker.name: docker, directory.name: directory}
 
 

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of
+import structlog
+
+from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of, shared_by_runtimes
 from controller.config import DaemonConfig
 from controller.loop.daemon import last_known_good, recall
 from controller.loop.intake import Intake
@@ -19,13 +21,15 @@ from controller.loop.outlook import Outlook
 from controller.loop.survey import preview_of
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
-from controller.model.errors import StateError
+from controller.model.errors import RuntimeFailure, StateError
 from controller.report.holds import JsonHoldStore
 from controller.report.protocol import Preview
 from controller.report.redaction import SecretRedactor
 from controller.report.store import SqliteStore
-from controller.runtime.disk import DiskWalker
+from controller.runtime.protocol import Runtime
 from controller.source.memory import MemoryFile
+
+log = structlog.get_logger(__name__)
 
 _COPY_TRIES: Final = 20
 
@@ -37,21 +41,32 @@ def plan_once(config: DaemonConfig, draft: bool = False) -> Preview:
     read from a copy, so that it may run or not. Raises SandkeeperError.
     """
     with ExitStack() as cleanup:
-        clock, world, disk = SystemClock(), World(), DiskWalker(SystemClock())
-        cleanup.callback(disk.close)
+        clock, world = SystemClock(), World()
+        shared = shared_by_runtimes(config, clock, SecretRedactor())
+        cleanup.callback(shared.disk.close)
         instance = read_instance(config.state_dir, config.instance)
         _recall_from_copy(config.state_dir, world, clock)
-        runtimes = make_runtimes(config, instance, clock, disk, SecretRedactor())
+        runtimes = make_runtimes(config, instance, shared)
         for runtime in runtimes.values():
             cleanup.callback(runtime.close)
         remembered = MemoryFile(config.state_dir / "source.json").kept
         remembered = replace(remembered, root=None) if draft else remembered
         snapshot = make_source(config, last_known_good(world), clock, remembered=remembered).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
-        for runtime in runtimes.values():
-            if runtime.capabilities().available:
-                world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
-        return preview_of(world, Outlook(instance, world, runtimes, clock, lambda: ""))
+        answering = {name: runtime for name, runtime in runtimes.items() if _is_listed(runtime, world)}
+        return preview_of(world, Outlook(instance, world, answering, clock, lambda: ""))
+
+
+def _is_listed(runtime: Runtime, world: World) -> bool:
+    """False where it hangs or fails: it is not asked again, key by key. One that is known to be away tells why."""
+    if not runtime.capabilities().available:
+        return True
+    try:
+        world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
+    except RuntimeFailure as exc:
+        log.warning("list_failed", runtime=runtime.name, error=str(exc))
+        return False
+    return True
 
 
 def _recall_from_copy(state_dir: Path, world: World, clock: Clock) -> None:

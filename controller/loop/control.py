@@ -12,11 +12,12 @@ from controller.model.errors import ConflictError, UsageError
 from controller.model.hold import Hold, HoldType
 from controller.model.identity import Key
 from controller.model.observed import Observed
-from controller.model.record import Intent, Record, Termination
+from controller.model.record import Intent, Termination
 from controller.model.spec import OperatingMode
 from controller.model.status import EventRecord
 from controller.plan.exits import RESTART
 from controller.plan.removal import DELETE
+from controller.plan.restoring import RESTORE
 from controller.plan.status import not_ready
 from controller.report.protocol import DaemonInfo, Preview, SandboxView, StateStore
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream, Runtime, TrashedWorkspace, Workspaces
@@ -137,8 +138,7 @@ class Control:
             raise UsageError(
                 f"{key} is declared in {where}: remove it there, or use --hold to keep it away until an edit or resume"
             )
-        if entry.record.reserved:
-            self._world.intend(key, Intent(DELETE, "deleted by hand"))
+        self._world.intend(key, Intent(DELETE, "deleted by hand"))
         self._with.pulse.wake_now(key)
 
     def confirm_prune(self, hash_: str | None) -> Sequence[str]:
@@ -148,15 +148,12 @@ class Control:
         trashed = self._trashed(key)
         declared = key in self._world.declared()
         entry = self._world.entry(key)
-        if entry is None:
-            self._reserve(key, trashed)
-        elif not declared:
+        if entry is not None and not declared:
             raise UsageError(f"{key} has its workspace and waits for its manifest, or is being removed; see describe")
-        elif not self._with.workspaces.is_empty(entry.record.uid):
+        if entry is not None and not self._with.workspaces.is_empty(entry.record.uid):
             place = self._with.workspaces.path(entry.record.uid)
             raise UsageError(f"{key} has files in its workspace {place}; move them away first")
-        else:
-            self._world.intend(key, Intent("restore", trashed.uid))
+        self._world.intend(key, Intent(RESTORE, "asked for by hand", uid=trashed.uid, document=trashed.document))
         self._with.pulse.wake_now(key)
         path = self._with.workspaces.path(trashed.uid)
         return {"uid": trashed.uid, "path": path, "declared": declared, "document": trashed.document}
@@ -208,20 +205,6 @@ class Control:
             if trashed.key == key:
                 return trashed
         raise UsageError(f"the trash holds no workspace of {key}; it is kept there for --trash-ttl after a removal")
-
-    def _reserve(self, key: Key, trashed: TrashedWorkspace) -> None:
-        self._with.workspaces.restore(trashed.uid)
-        record = Record(
-            uid=trashed.uid,
-            generation=0,
-            resolved_hash="",
-            accepted_at=self._with.clock.now(),
-            document=trashed.document,
-            reserved=True,
-        )
-        self._world.put(key, Entry(record))
-        self._with.journal.save(key, record, None)
-        self._with.journal.event(key, "Restored", "its workspace is back and waits for a manifest")
 
 
 def _named(key: Key) -> str:

@@ -17,6 +17,7 @@ from controller.runtime.protocol import Runtime, Workspaces
 from controller.source.protocol import ManifestSource
 
 from .intake import Intake
+from .outlook import concerned_runtimes
 from .pulse import Pulse
 from .queue import WorkQueue
 from .resync import Resync
@@ -68,23 +69,28 @@ class Daemon:
         parts.clock.wait(parts.world.told, _FIRST_SCAN_SECONDS)
         parts.workers.start(parts.worker_count, parts.runtimes)
         for runtime in parts.runtimes.values():
-            runtime.watch(self._waker(runtime.name))
+            runtime.watch(waker(runtime.name, parts.world, parts.pulse.wake))
         parts.ticker.start()
         for resync_ticker in self._resyncs:
             resync_ticker.start()
 
-    def stop(self) -> None:
-        """Finish what takes no time, leave the rest to the next daemon, and end; every sandbox goes on."""
+    def stop(self) -> bool:
+        """Finish what takes no time, leave the rest to the next daemon, and end; every sandbox goes on.
+
+        False where an operation is still under way, which ends with the process at the latest.
+        """
         parts = self._with
         parts.source.stop()
         parts.ticker.stop()
         for resync in self._resyncs:
             resync.stop(timeout=0.1)
         parts.queue.close()
-        if not parts.workers.join(_DRAIN_SECONDS):
+        is_done = parts.workers.join(_DRAIN_SECONDS)
+        if not is_done:
             log.info("work_left_over", seconds=_DRAIN_SECONDS)
         for runtime in parts.runtimes.values():
             runtime.close()
+        return is_done
 
     def alive(self) -> bool:
         """True while the workers, the tick and the source live."""
@@ -93,35 +99,38 @@ class Daemon:
     def _every(self, name: str, work: Callable[[], None]) -> Ticker:
         return Ticker(name, _RESYNC_SECONDS, work, self._with.clock, lambda _seconds, _overran: None)
 
-    def _waker(self, runtime: str) -> Callable[[Key | None], None]:
-        world, pulse = self._with.world, self._with.pulse
 
-        def wake(key: Key | None) -> None:
-            if key is not None:
-                pulse.wake(key)
-                return
-            for each in world.all_keys():
-                entry = world.entry(each)
-                if entry is None or entry.record.runtime in (runtime, "") or entry.failure is not None:
-                    pulse.wake(each)
+def waker(runtime: str, world: World, wake: Callable[[Key], None]) -> Callable[[Key | None], None]:
+    """What a runtime calls when something happened to a key; None: to any that it may have an instance of."""
 
-        return wake
+    def wake_concerned(key: Key | None) -> None:
+        if key is not None:
+            wake(key)
+            return
+        for each in world.all_keys():
+            if runtime in concerned_runtimes(world, each):
+                wake(each)
+
+    return wake_concerned
 
 
 def recall(world: World, store: StateStore, hold_store: HoldStore) -> None:
     """Fill the world with what the stores remember. Raises StateError."""
     for key, (record, status) in store.load().items():
-        world.put(key, Entry(record, status))
+        world.put(key, Entry(record, status, recalled=True))
     world.set_holds(hold_store.load())
 
 
 def last_known_good(world: World) -> Mapping[Key, Document]:
     """The documents that the records were made from: what a source serves until it has read better ones."""
-    return {key: _document(key, entry.record) for key, entry in world.entries().items() if not entry.record.reserved}
+    return {
+        key: _document(key, entry.record)
+        for key, entry in world.entries().items()
+        if entry.record.document and not entry.record.reserved
+    }
 
 
 def _document(key: Key, record: Record) -> Document:
     file, _, line = record.origin.rpartition(":")
-    known = bool(record.document)
-    body = {"apiVersion": API_VERSION, "kind": key.kind, **record.document} if known else {}
+    body = {"apiVersion": API_VERSION, "kind": key.kind, **record.document}
     return Document(key, body, file, int(line) if line.isdecimal() else 1, digest="")

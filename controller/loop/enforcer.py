@@ -74,10 +74,14 @@ class Enforcer:
                 self._act(one, violation, assessment.window, capabilities)
             if assessment.release_throttle:
                 self._release_throttle(one.key)
-        self._evidence.retain(frozenset(one.instance for one in measured).union(self._created()))
+        known = self._evidence.instances()  # first: what begins while we look is none of those that are gone
+        self._evidence.forget(known.difference(self._created(), (one.instance for one in measured)))
 
     def _created(self) -> frozenset[str]:
-        return frozenset(seen.id for entry in self._world.entries().values() for seen in entry.observed)
+        """Those seen, and those made a moment ago and not seen yet."""
+        entries = self._world.entries().values()
+        seen = frozenset(seen.id for entry in entries for seen in entry.observed)
+        return seen.union(entry.record.instance_id for entry in entries)
 
     def _rules(self, one: Measured, capabilities: Mapping[str, Capabilities]) -> Rules:
         able = capabilities.get(one.entry.running.runtime) if one.entry.running else None

@@ -61,11 +61,16 @@ class Evidence:
             self._windows[instance] = window
             return self._ended.get(instance) != run
 
-    def retain(self, instances: frozenset[str]) -> None:
-        """Forget the windows of all other instances."""
+    def instances(self) -> frozenset[str]:
+        """Those of which something is kept."""
+        with self._lock:
+            return frozenset(self._windows.keys() | self._ended.keys())
+
+    def forget(self, instances: frozenset[str]) -> None:
+        """These are gone."""
         with self._lock:
             for kept in (self._windows, self._ended):
-                for instance in kept.keys() - instances:
+                for instance in kept.keys() & instances:
                     del kept[instance]
 
     def complete(self, view: View, plan: Plan) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import RuntimeFailure
+from controller.model.errors import RuntimeFailure, SandkeeperError
 from controller.model.operation import Operation, Verb
 from controller.report.protocol import Recorder
 from controller.runtime.protocol import Runtime, Workspaces
@@ -31,7 +31,7 @@ class Executor:
         """Carry the operations out in order; the id that a create among them returned, or "".
 
         `document` goes into the trash with a workspace. Raises the RuntimeFailure or StateError of the first operation
-        that fails (a RuntimeFailure names it in `operation`); those after it are not tried.
+        that fails, which names it in `operation`; those after it are not tried.
         """
         created = ""
         for operation in operations:
@@ -42,8 +42,9 @@ class Executor:
         began, result = self._clock.monotonic(), "success"
         try:
             return self._call(operation, created, document)
-        except RuntimeFailure as exc:
-            result, exc.operation = exc.reason, str(operation.verb)
+        except SandkeeperError as exc:
+            result = exc.reason if isinstance(exc, RuntimeFailure) else "error"
+            exc.operation = str(operation.verb)
             raise
         except Exception:
             result = "error"
@@ -67,6 +68,9 @@ class Executor:
             return ""
         if operation.verb is Verb.ERASE:
             self._workspaces.erase(operation.uid)
+            return ""
+        if operation.verb is Verb.RESTORE:
+            self._workspaces.restore(operation.uid, operation.instead_of)
             return ""
         runtime = self._runtimes[operation.runtime]
         if operation.verb in (Verb.PREPARE, Verb.CREATE):

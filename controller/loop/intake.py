@@ -64,9 +64,7 @@ class Intake:
         return self._world.all_keys() - after.keys()
 
     def _resolved(self, document: Document) -> Desired | None:
-        """None where only the existence of a document is known, or where it was kept from another version."""
-        if not document.body:
-            return None
+        """None where it cannot be made out: one that was kept from another version."""
         try:
             return self._resolve(document)
         except Exception:  # one document's bug must not hold up all others; what runs is kept

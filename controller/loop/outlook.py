@@ -11,11 +11,13 @@ from controller.model.identity import Key
 from controller.model.observed import Capabilities, Observed
 from controller.model.record import Record
 from controller.model.spec import Desired, Isolation
-from controller.plan.acceptance import accept, recover, recover_undeclared
+from controller.plan.acceptance import accept, identified
 from controller.plan.cast import RUNTIME_OF
 from controller.plan.dependencies import cycle_of, departing_dependents, waiting_for
 from controller.plan.reach import may_hold
+from controller.plan.restoring import reserved_by
 from controller.plan.view import View
+from controller.resolve.parse import dependency_key
 from controller.runtime.protocol import RuntimeReader
 
 from .world import World
@@ -54,7 +56,8 @@ class Outlook:
         desired = self._world.declared().get(key)
         record = entry.record if entry else None
         seen = self._look(key)
-        remembered = self._remember(desired, record, seen.observed)
+        intent = self._world.intent(key)
+        remembered = self._remember(desired, record, seen) or reserved_by(intent, self._clock.now())
         if remembered is None:
             return None
         return View(
@@ -66,7 +69,7 @@ class Outlook:
             capabilities=self.capabilities(),
             now=self._clock.now(),
             holds=self._world.holds(key),
-            intent=self._world.intent(key),
+            intent=intent,
             unseen=seen.unseen,
             waiting_for=self._waiting_for(desired),
             dependents=() if desired else self._departing_dependents(key),
@@ -92,13 +95,14 @@ class Outlook:
                 unseen.add(name)
         return Seen(tuple(observed), frozenset(unseen))
 
-    def _remember(
-        self, desired: Desired | None, record: Record | None, observed: tuple[Observed, ...]
-    ) -> Record | None:
+    def _remember(self, desired: Desired | None, record: Record | None, seen: Seen) -> Record | None:
         now = self._clock.now()
+        known = identified(record, seen.observed, desired, now)
         if desired is None:
-            return record or recover_undeclared(observed, now)
-        accepted = accept(record or recover(observed, desired, now), desired, self._new_uid(), now)
+            return known
+        accepted = accept(known, desired, self._new_uid(), now)
+        if known is None or known.provisional:
+            accepted = replace(accepted, provisional=bool(seen.unseen))
         document = self._world.document(desired.key)
         if document is None or (record is not None and record.generation == accepted.generation):
             return accepted
@@ -148,7 +152,4 @@ def lane_of(world: World) -> Callable[[Key], str]:
 def dependencies_in(record: Record, key: Key) -> tuple[Key, ...]:
     """The keys that a remembered document depends on."""
     references = (record.document.get("spec") or {}).get("dependsOn") or ()
-    return tuple(
-        Key(key.kind, where or key.namespace, name)
-        for where, _, name in (str(reference).rpartition("/") for reference in references)
-    )
+    return tuple(dependency_key(str(reference), key.namespace) for reference in references)

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-import structlog
-
-from controller.model.clock import Clock
-from controller.model.errors import ConflictError, DiskFullError, RuntimeFailure, SandkeeperError, StateError
+from controller.model.errors import ConflictError, RuntimeFailure, SandkeeperError, StateError
 from controller.model.identity import Key
-from controller.model.observed import ContractRow, Observed
 from controller.model.operation import Operation, Verb
 from controller.model.record import Record
-from controller.model.spec import Action, Desired, Resource
+from controller.model.spec import Action, Resource
 from controller.plan.acceptance import released_by_edit
-from controller.plan.cast import UP
-from controller.plan.dependencies import dependents_of
-from controller.plan.exits import RESTART
 from controller.plan.failure import after_failure
 from controller.plan.sandbox import plan_sandbox
-from controller.plan.status import Known, not_ready, status_of
 from controller.plan.target import LIMIT_EXCEEDED
 from controller.plan.view import Plan, View
-from controller.report.protocol import Recorder
-from controller.runtime.protocol import Runtime, Workspaces
 
-from .evidence import Evidence
-from .executor import Executor
-from .holding import Holds
-from .journal import Journal
-from .outlook import Outlook, dependencies_in
-from .world import Entry, World
-
-log = structlog.get_logger(__name__)
+from .collaborators import Collaborators
+from .keeper import Keeper
 
 # A healthy key settles in three or four; one that has not by then is fighting somebody and waits its backoff.
 _MOST_BATCHES: Final = 12
@@ -62,29 +45,13 @@ class Outcome:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Collaborators:
-    """What a reconciler works with."""
-
-    world: World
-    outlook: Outlook
-    executor: Executor
-    journal: Journal
-    holds: Holds
-    evidence: Evidence
-    recorder: Recorder
-    workspaces: Workspaces
-    runtimes: Mapping[str, Runtime]
-    clock: Clock
-    wake: Callable[[Key], None]
-
-
 class Reconciler:
     """Reconciles one key at a time; safe to be called by several workers for different keys."""
 
     def __init__(self, collaborators: Collaborators) -> None:
         self._with = collaborators
         self._world = collaborators.world
+        self._keeper = Keeper(collaborators)
         self._since = collaborators.clock.now()
         self._conflicts: dict[Key, int] = {}
 
@@ -110,7 +77,7 @@ class Reconciler:
 
     def _pass(self, view: View) -> Outcome | None:
         """One batch; None where another look is needed."""
-        view = self._restored(self._edited(view))
+        view = self._edited(view)
         self._trace_seen(view)
         plan = self._with.evidence.complete(view, plan_sandbox(view))
         self._note(view, plan)
@@ -118,7 +85,8 @@ class Reconciler:
             self._world.consume(view.key, view.intent)
         if plan.operations:
             return self._carry_out(view, plan)
-        self._keep(view, plan.record, plan, self._standing_failure(view) if plan.record.unprepared else None)
+        failure = self._keeper.standing_failure(view) if plan.record.unprepared else None
+        self._keeper.keep(view, plan.record, plan, failure)
         now = self._with.clock.now()
         if plan.requeue_at is not None and plan.requeue_at <= now:
             return None
@@ -136,24 +104,6 @@ class Reconciler:
             self._with.journal.event(view.key, "Released", f"{hold.type} was released by an edit")
         return replace(view, holds=self._world.holds(view.key))
 
-    def _restored(self, view: View) -> View:
-        """The view on the workspace that a restore brought back; the instance on the other one is stale by that."""
-        if view.intent is None or view.intent.verb != "restore":
-            return view
-        uid, empty = view.intent.cause, view.record.uid
-        self._world.consume(view.key, view.intent)
-        view = replace(view, intent=None)
-        try:
-            if not self._with.workspaces.is_empty(empty):
-                raise StateError(f"{self._with.workspaces.path(empty)} holds files by now; move them away first")
-            self._with.workspaces.restore(uid)
-            self._with.workspaces.erase(empty)
-        except (StateError, DiskFullError) as exc:
-            self._with.journal.event(view.key, "RestoreFailed", str(exc), warning=True)
-            return view
-        self._with.journal.event(view.key, "Restored", f"its workspace is {uid} again")
-        return replace(view, record=replace(view.record, uid=uid))
-
     def _note(self, view: View, plan: Plan) -> None:
         before = self._world.entry(view.key)
         for notice in plan.notices:
@@ -167,19 +117,19 @@ class Reconciler:
             self._with.recorder.violated(view.key, str(Resource.MEMORY), str(Action.KILL))
 
     def _carry_out(self, view: View, plan: Plan) -> Outcome | None:
-        plan, failure = self._planned(plan), self._standing_failure(view)
+        plan, failure = self._planned(plan), self._keeper.standing_failure(view)
         record = plan.record
         preparation = tuple(operation for operation in plan.operations if operation.verb is Verb.PREPARE)
         if preparation:
             first = plan.meanwhile or plan
-            self._keep(view, first.record, first, failure)
+            self._keeper.keep(view, first.record, first, failure)
             self._with.executor.execute(preparation, record.document)
         if plan.meanwhile or not preparation:
-            self._keep(view, record, plan, failure)
+            self._keeper.keep(view, record, plan, failure)
         created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
         self._describe(view.key, plan.operations)
         if plan.forget:
-            self._forget(view.key, record)
+            self._keeper.forget(view.key, record)
             return Outcome(Result.SUCCESS)
         if any(operation.verb is Verb.ERASE for operation in plan.operations):
             self._with.journal.forget_evidence(view.key)
@@ -188,14 +138,11 @@ class Reconciler:
             now = self._with.clock.now()
             after = replace(after, instance_id=created, timings=replace(record.timings, created=now))
             self._traced(after, "created", now)
+        self._keeper.keep(view, after, plan, failure if after.unprepared else None)
+        if created:
+            # A tick forgets the windows of all that nobody knows.
             self._with.evidence.begin(created)
-        self._keep(view, after, plan, failure if after.unprepared else None)
         return None
-
-    def _standing_failure(self, view: View) -> tuple[str, str] | None:
-        """What failed last stands until it has succeeded; an edit is another matter."""
-        before = self._world.entry(view.key)
-        return before.failure if before and before.record.generation == view.record.generation else None
 
     def _planned(self, plan: Plan) -> Plan:
         if plan.record.timings.planned is not None or not any(op.verb is Verb.CREATE for op in plan.operations):
@@ -220,66 +167,9 @@ class Reconciler:
             if operation.verb is not Verb.PREPARE:
                 self._with.journal.event(key, _reason(operation.verb), operation.cause)
 
-    def _keep(self, view: View, record: Record, plan: Plan, failure: tuple[str, str] | None = None) -> None:
-        """Remember and show where the key stands."""
-        before = self._world.entry(view.key)
-        desired = view.desired
-        running = next((seen for seen in view.observed if seen.state in UP), None)
-        contract, contract_of = self._contract(before, running, desired)
-        known = Known(
-            previous=before.status if before else None,
-            usage=before.usage if before else None,
-            contract=contract,
-            stale=self._world.stale(view.key),
-            failure=failure,
-            workspace=self._with.workspaces.path(record.uid),
-        )
-        status = status_of(replace(view, holds=self._world.holds(view.key)), record, plan.verdict, known)
-        entry = Entry(record, status, view.observed, contract, contract_of, known.usage if running else None, failure)
-        entry = self._put(view, entry)
-        self._with.journal.save(view.key, record, entry.status)
-        if before is None or before.ready != entry.ready:
-            for dependent in dependents_of(view.key, self._world.declared()):
-                self._with.wake(dependent)
-
-    def _put(self, view: View, entry: Entry) -> Entry:
-        """Show it; not as Ready where a restart was asked for since the pass began."""
-        with self._world.atomically():
-            pending = self._world.intent(view.key)
-            if pending is not None and pending is not view.intent and pending.verb == RESTART and entry.status:
-                status = not_ready(entry.status, "Restarting", pending.cause, self._with.clock.now())
-                entry = replace(entry, status=status)
-            present = self._world.entry(view.key)
-            if present is not None and entry.usage is not None:
-                entry = replace(entry, usage=present.usage)
-            self._world.put(view.key, entry)
-            return entry
-
-    def _contract(
-        self, before: Entry | None, running: Observed | None, desired: Desired | None
-    ) -> tuple[tuple[ContractRow, ...], str]:
-        if running is None or desired is None:
-            return (), ""
-        of = f"{running.run}/{running.limits}/{desired.resolved_hash}"
-        if before is not None and before.contract_of == of:
-            return before.contract, of
-        try:
-            return self._with.runtimes[running.runtime].contract(running, desired.spec), of
-        except RuntimeFailure as exc:
-            log.warning("contract_unread", error=str(exc))
-            return (), ""
-
-    def _forget(self, key: Key, record: Record) -> None:
-        self._with.journal.forget(key)
-        self._with.holds.release(key, lambda _: True)
-        self._world.forget(key)
-        self._with.recorder.forget(key)
-        for dependency in dependencies_in(record, key):
-            self._with.wake(dependency)
-
     def _failed(self, key: Key, view: View | None, exc: SandkeeperError) -> Outcome:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
-        reason = exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
+        reason = _failure_of(exc)
         self._with.journal.event(key, reason, str(exc), warning=True)
         if view is None:
             return Outcome(Result.RETRY, error=str(exc))
@@ -290,7 +180,7 @@ class Reconciler:
         plan = plan_sandbox(replace(base, record=record))
         if plan.meanwhile and isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE:
             plan = plan.meanwhile
-        self._keep(base, record, plan, None if terminal else (reason, str(exc)))
+        self._keeper.keep(base, record, plan, None if terminal else (reason, str(exc)))
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
         due_in = None if plan.requeue_at is None else plan.requeue_at - base.now
@@ -299,6 +189,12 @@ class Reconciler:
 
 def _timed(record: Record, planned: float) -> Record:
     return replace(record, timings=replace(record.timings, planned=planned))
+
+
+def _failure_of(exc: SandkeeperError) -> str:
+    if exc.operation == Verb.RESTORE:
+        return "RestoreFailed"
+    return exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
 
 
 def _reason(verb: Verb) -> str:
@@ -313,5 +209,6 @@ def _reason(verb: Verb) -> str:
         Verb.REMOVE: "Removed",
         Verb.TRASH: "WorkspaceTrashed",
         Verb.ERASE: "WorkspaceErased",
+        Verb.RESTORE: "Restored",
     }
     return endings[verb]

@@ -9,7 +9,7 @@ from controller.model.errors import RuntimeFailure
 from controller.model.identity import Key
 from controller.model.manifest import Snapshot
 from controller.model.spec import Desired
-from controller.plan.reach import is_away, why_away
+from controller.plan.reach import why_away
 from controller.plan.sandbox import plan_ahead
 from controller.report.protocol import Preview, SandboxView
 
@@ -60,8 +60,6 @@ def _planned_lines(world: World, outlook: Outlook) -> list[str]:
             continue
         plan = plan_ahead(view)
         lines.extend(str(operation) for operation in plan.operations)
-        if plan.verdict.degraded in {
-            why_away(view, runtime) for runtime in view.capabilities if is_away(view, runtime)
-        }:
+        if plan.verdict.degraded in {why_away(view, runtime) for runtime in view.unseen}:
             lines.append(f"unknown {key}: {': '.join(plan.verdict.degraded)}")
     return lines

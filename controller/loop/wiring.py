@@ -17,6 +17,7 @@ from controller.runtime.protocol import Runtime, Workspaces
 from controller.source.protocol import ManifestSource
 
 from .backoff import Backoff
+from .collaborators import Collaborators
 from .control import Control, Parts
 from .daemon import Daemon, Machinery
 from .enforcer import Enforcer, Means
@@ -29,7 +30,7 @@ from .jumps import JumpWatch
 from .outlook import Outlook, lane_of
 from .pulse import Identity, Pulse
 from .queue import WorkQueue
-from .reconciler import Collaborators, Reconciler
+from .reconciler import Reconciler
 from .tick import Tick
 from .ticker import Ticker
 from .workers import Workers

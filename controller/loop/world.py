@@ -21,7 +21,8 @@ from controller.model.status import Phase, SandboxStatus
 class Entry:
     """All that is known of one key. `failure` is the reason and message of what failed last, until a pass succeeds.
 
-    `contract_of` says which state of which instance the contract was read from.
+    `contract_of` says which state of which instance the contract was read from. `recalled`: it is from an earlier life
+    of the daemon, and what is so now was not looked at yet.
     """
 
     record: Record
@@ -31,6 +32,7 @@ class Entry:
     contract_of: str = ""
     usage: Usage | None = None
     failure: tuple[str, str] | None = None
+    recalled: bool = False
 
     @property
     def running(self) -> Observed | None:
@@ -39,11 +41,14 @@ class Entry:
 
     @property
     def ready(self) -> bool:
-        """Ready, or finished well."""
+        """Ready now, or finished well whenever that was."""
         if self.status is None:
             return False
+        finished = condition_of(self.status.conditions, ConditionType.FINISHED)
+        if finished is not None and finished.reason == Phase.SUCCEEDED:
+            return True
         condition = condition_of(self.status.conditions, ConditionType.READY)
-        return self.status.phase is Phase.SUCCEEDED or (condition is not None and condition.status == "True")
+        return not self.recalled and condition is not None and condition.status == "True"
 
 
 class World:

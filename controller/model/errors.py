@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class SandkeeperError(Exception):
-    """Base of every error that sandkeeper raises on purpose; its text says what to do next."""
+    """Base of every error that sandkeeper raises on purpose; its text says what to do next.
+
+    `operation` is the verb of the planned operation that failed, set by the executor.
+    """
+
+    operation = ""
 
 
 class UsageError(SandkeeperError):
@@ -34,13 +39,11 @@ class UnknownSandboxError(SandkeeperError):
 class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
     """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics.
 
-    `terminal` failures wait for an edit of the manifest; all others are retried with backoff. `operation` is the verb
-    of the planned operation that failed, set by the executor.
+    `terminal` failures wait for an edit of the manifest; all others are retried with backoff.
     """
 
     reason = "RuntimeFailure"
     terminal = False
-    operation = ""
 
 
 class EngineUnavailableError(RuntimeFailure):

@@ -23,6 +23,7 @@ class Verb(StrEnum):
     REMOVE = "remove"
     TRASH = "trash"
     ERASE = "erase"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Operation:
     """One operation. Which of the optional fields are set follows from the verb:
 
     prepare: desired · create: desired, owner · start, kill, pause, unpause, remove: target ·
-    stop: target, grace (seconds) · update: target, limits · trash, erase: uid (the workspace's).
+    stop: target, grace (seconds) · update: target, limits · trash, erase: uid (the workspace's) ·
+    restore: uid, instead_of (the uid of the empty workspace that goes for it, if any).
     `drifted` names the fields that were changed from outside, where drift is the cause: for the drift counter.
     """
 
@@ -44,6 +46,7 @@ class Operation:
     limits: Limits | None = None
     grace: float = 0.0
     uid: str = ""
+    instead_of: str = ""
     drifted: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -35,13 +35,16 @@ class Termination:
 class Intent:
     """A one-time request against the present instance: a restart asked for, or a kill by enforcement.
 
-    `run` is the run that it is meant for, where it is meant for no other.
+    `run` is the run that it is meant for, where it is meant for no other. `uid` and `document` are those of a workspace
+    that is asked back.
     """
 
     verb: str
     cause: str
     samples: tuple[Sample, ...] = ()
     run: str = ""
+    uid: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,10 @@ class Record:
     set from a replacement's first operation until its predecessor is gone or goes on. `handled_exit` is the exit
     already counted (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or
     can never run. `unprepared` is a spec whose preparation failed last: what it should replace stands in for it.
-    `adopted` says which instance of another version was found to fit which spec. `attempt_since` is when this
-    generation was first tried; `ready_once`: it has been Ready since. `reserved`: a restored workspace waits for its
-    manifest. `erased`: expiry has deleted the workspace.
+    `attempt_since` is when this generation was first tried; `ready_once`: it has been Ready since.
+    `reserved`: a restored workspace waits for its manifest. `restoring`: that of `uid` is yet to be brought back from
+    the trash, instead of this other uid's empty one ("": of none). `erased`: expiry has deleted the workspace.
+    `provisional`: made while a runtime that may have an instance of it could not be asked; it yields to that one's uid.
     """
 
     uid: str
@@ -106,5 +110,7 @@ class Record:
     applied: Limits | None = None
     throttled_to: int | None = None
     reserved: bool = False
+    restoring: str | None = None
     erased: bool = False
+    provisional: bool = False
     timings: Timings = field(default_factory=Timings)

@@ -61,6 +61,27 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
     )
 
 
+def identified(
+    record: Record | None, observed: Sequence[Observed], desired: Desired | None, now: float
+) -> Record | None:
+    """The record, or what the instances say of themselves where there is none, or where it was made without them."""
+    if record is not None and desired is not None and _is_unclaimed(record):
+        return recover(observed, desired, now) or record
+    if record is not None and not record.provisional:
+        return record
+    earlier = [seen for seen in observed if record is None or seen.owner.uid != record.uid]
+    if desired is not None:
+        return recover(earlier, desired, now) or record
+    found = recover_undeclared(earlier, now)
+    if found is None or record is None:
+        return found or record
+    return replace(found, document=record.document, origin=record.origin)
+
+
+def _is_unclaimed(record: Record) -> bool:
+    return not record.document and not record.reserved
+
+
 def _is_edit(record: Record, desired: Desired) -> bool:
     """Whether anything was changed; where another version accepted it last, anything that both know."""
     if not record.resolved_hash or same_version(record.resolved_hash, desired.resolved_hash):

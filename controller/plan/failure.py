@@ -23,6 +23,7 @@ from controller.plan.cast import cast_of
 from controller.plan.exits import REPLACE_FAILED, failed
 from controller.plan.limits import without_lowered
 from controller.plan.reach import within_reach
+from controller.plan.restoring import given_up
 from controller.plan.view import View
 
 _TRIED_AGAIN: Final = (ConflictError, EngineTimeoutError, InstanceNotFoundError)
@@ -33,6 +34,12 @@ def after_failure(view: View, error: SandkeeperError) -> Record:
 
     `view` is what the failed plan was made from, with the record saved before its operations.
     """
+    if error.operation == Verb.RESTORE:
+        return given_up(view.record)
+    return _after_failure_to_run(view, error)
+
+
+def _after_failure_to_run(view: View, error: SandkeeperError) -> Record:
     record = view.record
     if view.desired is None or not isinstance(error, RuntimeFailure) or isinstance(error, EngineUnavailableError):
         return record

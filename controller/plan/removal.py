@@ -15,15 +15,17 @@ from controller.plan.reach import is_away, may_hold, why_away
 from controller.plan.view import Plan, Verdict, View
 
 DELETE: Final = "delete"
+_REMOVE: Final = "remove"
 _DEFAULT_GRACE: Final = 10.0
 
 
 def plan_removal(view: View) -> Plan:
     """Stop and remove every instance, move the workspace to the trash, forget. Dependents go first."""
     record = view.record
-    deletion = view.intent if view.intent and view.intent.verb == DELETE else None
-    if record.reserved and deletion is None:
+    if record.reserved and not is_asked_for(view):
         return Plan(record, Verdict(Phase.PENDING, False, "Restored", "its workspace waits for a manifest"))
+    if not record.document and not is_asked_for(view):
+        return _plan_unclaimed(view)
     cause = f"no manifest declares it any more (was {record.origin})" if record.origin else "no manifest declares it"
     if view.dependents:
         message = f"waits for its dependents to go: {', '.join(view.dependents)}"
@@ -37,12 +39,17 @@ def plan_removal(view: View) -> Plan:
         Operation(Verb.TRASH, view.key, record.runtime, cause, uid=record.uid),
     )
     return Plan(
-        replace(record, ending=Intent("remove", cause), reserved=False),
+        replace(record, ending=Intent(_REMOVE, cause), reserved=False),
         Verdict(Phase.TERMINATING, False, "Removed", cause),
         operations,
         forget=True,
-        consumed=deletion is not None,
     )
+
+
+def is_asked_for(view: View) -> bool:
+    """Somebody asks for its removal, or has asked and it was not finished."""
+    begun = view.record.ending
+    return (view.intent is not None and view.intent.verb == DELETE) or (begun is not None and begun.verb == _REMOVE)
 
 
 def removals(view: View, grace: float, cause: str) -> tuple[Operation, ...]:
@@ -54,6 +61,15 @@ def removals(view: View, grace: float, cause: str) -> tuple[Operation, ...]:
         if seen.state is not InstanceState.REMOVING:
             operations.append(Operation(Verb.REMOVE, view.key, seen.runtime, cause, target=seen.id))
     return tuple(operations)
+
+
+def _plan_unclaimed(view: View) -> Plan:
+    """One whose manifest was never known is no removed one: its file may be broken, or its folder not there yet."""
+    message = (
+        "the state store was lost and no manifest declares it; nothing is touched until one does, "
+        f"or until `sandkeeper delete {view.key.name}`"
+    )
+    return Plan(view.record, Verdict(Phase.RUNNING, False, "ManifestUnknown", message))
 
 
 def _grace_of(view: View) -> float:

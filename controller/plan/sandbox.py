@@ -29,6 +29,7 @@ from controller.plan.reach import away_of, is_away, why_away, within_reach
 from controller.plan.removal import DELETE, plan_removal
 from controller.plan.replacing import account_replaced, plan_running
 from controller.plan.resting import plan_resting, verdict_down
+from controller.plan.restoring import plan_restoring
 from controller.plan.target import Goal, expires_at, target_of
 from controller.plan.view import Notice, Plan, Verdict, View
 
@@ -36,10 +37,15 @@ from controller.plan.view import Notice, Plan, Verdict, View
 def plan_sandbox(view: View) -> Plan:
     """What to do now about one sandbox."""
     if view.retained:
-        message = "the state store was lost and its manifest cannot be read; nothing is touched until it can"
+        message = "its manifest cannot be made out; nothing is touched until it can"
         return Plan(view.record, Verdict(Phase.RUNNING, False, "ManifestUnknown", message))
+    if restoring := plan_restoring(view):
+        return restoring
     if view.desired is None:
         return plan_removal(view)
+    if view.intent is not None and view.intent.verb == DELETE:
+        # It was declared again meanwhile.
+        return replace(plan_sandbox(replace(view, intent=None)), consumed=True)
     desired = within_reach(view, view.desired)
     view = replace(view, record=_without_gone_predecessor(view))
     plan = _plan_within_reach(view, desired)

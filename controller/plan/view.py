@@ -18,8 +18,8 @@ from controller.model.status import Phase
 class View:
     """Everything that is known of one key at one moment; `now` is epoch seconds.
 
-    `desired` None: no file declares it any more. `retained`: a document is known to exist but not what it says (the
-    state store was lost), so nothing may be touched. `observed` holds the instances of every runtime that answered;
+    `desired` None: no file declares it any more. `retained`: a document is known to exist but not what it says, so
+    nothing may be touched. `observed` holds the instances of every runtime that answered;
     `unseen` names the runtimes that did not. `waiting_for` are dependencies that are not Ready, `dependents` those that
     are still up and go first on removal, `cycle` a dependency cycle spelt out.
     """

@@ -152,8 +152,11 @@ class Workspaces(Protocol):
     def trashed(self) -> Sequence[TrashedWorkspace]:
         """What is in the trash, newest first."""
 
-    def restore(self, uid: str) -> None:
-        """Move it back from the trash. Raises StateError where the place is taken by a folder that is not empty."""
+    def restore(self, uid: str, instead_of: str = "") -> None:
+        """Move it back from the trash; the empty workspace `instead_of` goes for it. Idempotent: back is back.
+
+        Raises StateError where it is in neither place, or where either folder that has to make room is not empty.
+        """
 
     def is_empty(self, uid: str) -> bool:
         """True where it has no entries or does not exist."""

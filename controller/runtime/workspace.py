@@ -91,17 +91,34 @@ class WorkspaceFolder:
             found = [self._read_trashed(kept) for kept in self._trash_entries()]
         return sorted((item for item in found if item is not None), key=lambda item: item.trashed_at, reverse=True)
 
-    def restore(self, uid: str) -> None:
-        """Move it back from the trash. Raises StateError where it is not there, or its place is not empty."""
+    def restore(self, uid: str, instead_of: str = "") -> None:
+        """Move it back from the trash; the empty workspace `instead_of` goes for it. Idempotent: back is back.
+
+        Raises StateError where it is in neither place, or where either folder that has to make room is not empty; then
+        nothing has changed.
+        """
         workspace, kept = Path(self.path(uid)), self._kept(uid)
-        if not (kept / _CONTENT).is_dir():
+        is_trashed = (kept / _CONTENT).is_dir()
+        if not is_trashed and not workspace.is_dir():
             raise StateError(f"the workspace of {uid} is not in the trash (any more)")
-        if not self.is_empty(uid):
-            raise StateError(f"{workspace} is not empty: delete that sandbox or move its files away first")
-        with _translated(f"cannot restore {workspace}"):
-            _make_folder(self._workspaces, 0o711)
-            (kept / _CONTENT).rename(workspace)
-            self._erase(kept)
+        for place in filter(None, (uid if is_trashed else "", instead_of)):
+            if not self.is_empty(place):
+                raise StateError(f"{self.path(place)} is not empty: move its files away first")
+        if is_trashed:
+            with _translated(f"cannot restore {workspace}"):
+                _make_folder(self._workspaces, 0o711)
+                (kept / _CONTENT).rename(workspace)
+        self._tidy(kept, instead_of)
+
+    def _tidy(self, kept: Path, left: str) -> None:
+        """Remove what a restored workspace leaves; it is back all the same where that fails."""
+        try:
+            with _translated(f"cannot remove what is left in {kept}"):
+                self._erase(kept)
+                if left and os.path.lexists(self.path(left)):
+                    Path(self.path(left)).rmdir()
+        except (StateError, DiskFullError) as exc:
+            log.warning("left_behind_by_restore", error=str(exc))
 
     def is_empty(self, uid: str) -> bool:
         """True where it has no entries or does not exist."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 
+from tests.e2e.containers import Outside
 from tests.e2e.daemon import RunningDaemon
-from tests.e2e.directories import FOREVER, declare, manifest, pid_of, reasons, uid_of, workspace_of
+from tests.e2e.directories import FOREVER, declare, is_alive, manifest, pid_of, reasons, uid_of, workspace_of
 
 
 def delete(path: Path) -> None:
@@ -46,6 +48,86 @@ def test_a_lost_store_is_rebuilt_from_what_runs_and_nothing_is_restarted(
     if damage is not delete:
         assert "state_rebuilt" in engineless.logged()[before:], "it says so"
         assert list(engineless.state_dir.glob("state.db.*")), "the damaged one is kept for a look"
+
+
+def refuse(daemon: RunningDaemon) -> None:
+    """One manifest has a field that there is not, another is no YAML, a third was cut off."""
+    daemon.write("web.yaml", manifest("web", *FOREVER, comand=[]))
+    daemon.write("idle.yaml", "{")
+    daemon.write("late.yaml", "")
+
+
+def unmount(daemon: RunningDaemon) -> None:
+    """The folder of the manifests is not there."""
+    daemon.manifests.rename(daemon.root / "away")
+
+
+@pytest.mark.parametrize("lose", [refuse, unmount])
+def test_a_lost_store_and_no_manifest_to_be_had_restarts_nothing_and_removes_nothing(
+    engineless: RunningDaemon, lose: Callable[[RunningDaemon], None]
+) -> None:
+    daemon, names = engineless, ("web", "idle", "late")
+    texts = {"web": manifest("web", *FOREVER), "idle": manifest("idle"), "late": manifest("late", *FOREVER)}
+    for name, text in texts.items():
+        daemon.write(f"{name}.yaml", text)
+    daemon.wait_ready(*names)
+    pids = {name: pid_of(daemon, name) for name in ("web", "late")}
+    uids = {name: uid_of(daemon, name) for name in names}
+    assert daemon.stop() == 0
+    delete(daemon.state_dir / "state.db")
+    lose(daemon)
+    for _ in range(2):
+        daemon.start()
+        for name in names:
+            daemon.wait_condition(name, "Ready", "False", "ManifestUnknown")
+        daemon.kill()
+    assert all(is_alive(pid) for pid in pids.values())
+    if not daemon.manifests.exists():
+        (daemon.root / "away").rename(daemon.manifests)
+    daemon.start()
+    for name, text in texts.items():
+        daemon.write(f"{name}.yaml", text)
+    daemon.wait_ready(*names)
+    assert {name: pid_of(daemon, name) for name in pids} == pids
+    assert {name: uid_of(daemon, name) for name in names} == uids
+    assert all(daemon.status(name)["restarts"] == 0 for name in names)
+    assert not {"Created", "Started", "Stopped", "Removed"} & {event["reason"] for event in daemon.events()}
+
+
+@pytest.fixture
+def by_link(docker_host: str, busybox_image: str, tmp_path: Path) -> Iterator[RunningDaemon]:
+    """A daemon that finds the session's engine through a link, which can be taken away."""
+    link = tmp_path / "docker.sock"
+    link.symlink_to(docker_host.removeprefix("unix://"))
+    with RunningDaemon(f"unix://{link}") as daemon:
+        yield daemon
+
+
+@pytest.mark.docker
+def test_a_lost_store_and_an_engine_that_is_away_at_first_restarts_nothing_and_removes_nothing(
+    by_link: RunningDaemon, docker_client: DockerClient, tmp_path: Path
+) -> None:
+    daemon, outside, link = by_link, Outside(docker_client, by_link), tmp_path / "docker.sock"
+    daemon.declare("web")
+    daemon.declare("gone")
+    daemon.wait_ready("web", "gone")
+    before = {name: outside.identity(name) for name in ("web", "gone")}
+    uids = {name: uid_of(daemon, name) for name in before}
+    assert daemon.stop() == 0
+    delete(daemon.state_dir / "state.db")
+    daemon.undeclare("gone")
+    socket = link.readlink()
+    link.unlink()
+    daemon.start()
+    daemon.wait_condition("web", "Degraded", "True", "EngineDown")
+    link.symlink_to(socket)
+    daemon.wait_ready("web")
+    daemon.wait_condition("gone", "Ready", "False", "ManifestUnknown")
+    daemon.declare("gone")
+    daemon.wait_ready("gone")
+    assert {name: outside.identity(name) for name in before} == before
+    assert {name: uid_of(daemon, name) for name in before} == uids
+    assert len(outside.containers()) == 2
 
 
 def test_damaged_holds_are_said_and_the_manifest_wins(engineless: RunningDaemon) -> None:

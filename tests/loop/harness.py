@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.loop.daemon import recall
+from controller.loop.daemon import recall, waker
 from controller.loop.pulse import Identity
+from controller.loop.resync import Resync
 from controller.loop.wiring import Loop, Seams, wire
 from controller.loop.world import Entry, World
 from controller.model.conditions import ConditionType, condition_of
@@ -74,7 +75,8 @@ class Harness:
             )
         )
         for runtime in (self.docker, self.directory):
-            self.world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
+            Resync(runtime, self.world, self.loop.queue.add).first_list()
+            runtime.watch(waker(runtime.name, self.world, self.loop.queue.add))
         self.source.start(self.loop.intake.receive)
 
     def _open_store(self) -> SqliteStore:

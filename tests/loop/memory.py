@@ -37,7 +37,10 @@ class Lines:
 
 @dataclass
 class MemoryRuntime:
-    """Keeps instances in a dict. `failures` are raised by the next calls of that name; `calls` is what was done."""
+    """Keeps instances in a dict. `failures` are raised by the next calls of that name; `calls` is what was done.
+
+    `tell` says that something happened to a key; None: to any.
+    """
 
     clock: Clock
     name: str = "docker"
@@ -48,6 +51,7 @@ class MemoryRuntime:
     calls: list[str] = field(default_factory=list)
     graces: list[float] = field(default_factory=list)
     memory_in_use: int = 0
+    tell: Callable[[Key | None], None] = lambda _: None
 
     def fail(self, call: str, failure: SandkeeperError, times: int = 1) -> None:
         """Have the next so many calls of that name raise."""
@@ -67,6 +71,7 @@ class MemoryRuntime:
         )
 
     def list(self) -> Sequence[Observed]:
+        self._maybe_fail("list")
         return tuple(self.instances.values())
 
     def inspect(self, key: Key) -> tuple[Observed, ...]:
@@ -148,7 +153,7 @@ class MemoryRuntime:
         )
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
-        """Nothing happens by itself."""
+        self.tell = wake
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
         """Nothing is shared."""

@@ -10,8 +10,9 @@ import pytest
 
 from controller.model.conditions import ConditionType
 from controller.model.errors import EngineTimeoutError, ResizePendingError, StateError, UsageError
+from controller.model.identity import Key
 from controller.model.manifest import PruneBlock, Snapshot
-from controller.model.observed import InstanceState, Usage
+from controller.model.observed import InstanceState, Observed, Usage
 from controller.model.status import Phase
 from controller.report.holds import JsonHoldStore
 from controller.runtime.workspace import WorkspaceFolder
@@ -190,6 +191,21 @@ def test_a_kill_by_the_kernel_is_told_and_counted_once_whoever_sees_it_first(har
     assert harness.docker.calls.count("kill") == 0
 
 
+def test_a_tick_between_a_creation_and_the_next_look_forgets_no_beginning(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = harness.docker.inspect
+
+    def inspect_after_a_tick(key: Key) -> tuple[Observed, ...]:
+        harness.loop.tick.run()
+        return inspect(key)
+
+    monkeypatch.setattr(harness.docker, "inspect", inspect_after_a_tick)
+    harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
+    measure(harness, oom_kills=1)
+    assert harness.recorder.counts["violated memory kill"] == 1
+
+
 def test_a_warning_is_given_once_while_it_lasts(harness: Harness) -> None:
     harness.declare(document("web", resources={"limits": {"memory": "100Mi"}}))
     harness.advance(2)
@@ -330,26 +346,6 @@ def test_delete_releases_one_sandbox_that_the_prune_guard_holds_back(harness: Ha
     assert {seen.owner.key.name for seen in harness.docker.instances.values()} == {"b"}
 
 
-def test_a_restored_workspace_waits_for_its_manifest_and_comes_back_with_its_uid(harness: Harness) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    uid = harness.entry("web").record.uid
-    workspace = Path(harness.workspaces.ensure(uid, 0, 0))
-    (workspace / "notes").write_text("kept")
-    harness.declare()
-    answer = harness.loop.control.restore(harness.key("web"))
-    harness.settle()
-    assert (answer["uid"], answer["declared"]) == (uid, False)
-    assert (workspace / "notes").read_text() == "kept"
-    harness.restart()
-    harness.settle()
-    assert workspace.exists()
-    harness.declare(document("web"))
-    harness.advance(2)
-    assert harness.entry("web").record.uid == uid
-    assert harness.docker.only().owner.uid == uid
-
-
 def test_a_delete_is_undone_by_the_first_edit_though_the_store_was_lost(harness: Harness, tmp_path: Path) -> None:
     for cpu in range(1, 5):
         harness.declare(document("web", resources={"limits": {"cpu": str(cpu)}}))
@@ -429,37 +425,6 @@ def test_a_deletion_of_a_restored_workspace_that_fails_is_tried_again(
     assert workspace.exists()
     harness.advance(600)
     assert not workspace.exists()
-
-
-def test_a_workspace_is_restored_under_a_sandbox_that_was_declared_again(harness: Harness) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    uid = harness.entry("web").record.uid
-    (Path(harness.workspaces.ensure(uid, 0, 0)) / "notes").write_text("kept")
-    harness.declare()
-    harness.declare(document("web"))
-    harness.advance(2)
-    assert harness.entry("web").record.uid != uid
-    harness.loop.control.restore(harness.key("web"))
-    harness.advance(2)
-    assert harness.docker.only().owner.uid == uid
-    assert (Path(harness.workspaces.path(uid)) / "notes").read_text() == "kept"
-
-
-def test_a_restore_that_cannot_be_is_told_once_and_harms_nothing(harness: Harness) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    harness.workspaces.ensure(harness.entry("web").record.uid, 0, 0)
-    harness.declare()
-    harness.declare(document("web"))
-    harness.advance(2)
-    harness.loop.control.restore(harness.key("web"))
-    (trashed,) = harness.workspaces.trashed()
-    harness.workspaces.erase(trashed.uid)
-    harness.advance(5)
-    assert harness.events("web").count("RestoreFailed") == 1
-    assert harness.condition("web", ConditionType.READY)[0] == "True"
-    assert "reconciled panic" not in harness.recorder.counts
 
 
 def test_a_hold_that_cannot_be_kept_is_refused_and_does_not_hold(

@@ -82,19 +82,6 @@ def test_a_restart_of_the_daemon_adopts_what_runs(harness: Harness) -> None:
     assert harness.condition("web", ConditionType.READY) == ("True", "Running")
 
 
-def test_a_lost_store_is_rebuilt_from_what_the_instances_say(harness: Harness, tmp_path: Path) -> None:
-    harness.declare(document("web"))
-    harness.advance(2)
-    calls, uid = list(harness.docker.calls), harness.entry("web").record.uid
-    harness.store.close()
-    for file in tmp_path.glob("state.db*"):
-        file.unlink()
-    harness.restart()
-    harness.settle()
-    assert harness.docker.calls == calls
-    assert harness.entry("web").record.uid == uid
-
-
 def test_an_edit_of_the_image_replaces_and_keeps_the_uid(harness: Harness) -> None:
     harness.declare(document("web"))
     harness.advance(2)
@@ -245,6 +232,33 @@ def test_a_fallback_runs_as_a_directory_until_there_is_an_engine(harness: Harnes
     assert harness.docker.only().state is InstanceState.RUNNING
 
 
+def test_an_engine_that_comes_back_ends_a_fallback_of_itself(harness: Harness) -> None:
+    harness.docker.available = False
+    harness.declare(document("web", fallback="directory"))
+    harness.advance(2)
+    harness.docker.available = True
+    harness.docker.tell(None)
+    harness.advance(2)
+    assert harness.directory.instances == {}
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
+
+
+def test_an_engine_that_comes_back_gets_what_was_moved_to_it_meanwhile(harness: Harness) -> None:
+    harness.declare(document("web", isolation="directory"), document("here", isolation="directory"))
+    harness.advance(2)
+    harness.docker.available = False
+    harness.declare(document("web"), document("here", isolation="directory"))
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "EngineDown")
+    harness.docker.available = True
+    passes = harness.recorder.counts["reconciled success"]
+    harness.docker.tell(None)
+    harness.settle()
+    assert harness.recorder.counts["reconciled success"] == passes + 1, "and nothing else is looked at"
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.docker.only().state is InstanceState.RUNNING
+
+
 def test_a_crashing_sandbox_backs_off_and_its_last_words_are_kept(harness: Harness) -> None:
     harness.declare(document("web", command=["false"]))
     for _ in range(3):
@@ -278,6 +292,16 @@ def test_nobody_waits_for_the_end_of_a_sandbox_that_has_none_or_is_gone(harness:
     harness.declare(document("web", shutdownTime="2099-01-01T00:00:00Z"))
     harness.declare()
     assert harness.loop.queue.next_due() is None
+
+
+def test_a_dependency_whose_time_is_up_is_not_one_that_has_done_its_work(harness: Harness) -> None:
+    harness.declare(document("db", ttl="1m"))
+    harness.advance(61)
+    assert harness.condition("db", ConditionType.FINISHED) == ("True", "Expired")
+    harness.declare(document("db", ttl="1m"), document("app", dependsOn=["db"]))
+    harness.advance(5)
+    assert harness.condition("app", ConditionType.READY) == ("False", "WaitingForDependencies")
+    assert harness.docker.instances == {}
 
 
 def test_a_cycle_of_dependencies_is_refused_and_spelt_out(harness: Harness) -> None:

@@ -251,6 +251,9 @@ class Simulation:
             case Verb.ERASE:
                 self.erased = [operation.uid]
                 return ""
+            case Verb.RESTORE:
+                self.trashed = []
+                return ""
         assert self.able[operation.runtime].available, f"{operation} on a runtime that is away"
         seen = self.instances[operation.target or created]
         expected, changes = self._effect(operation, seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.model.observed import InstanceState
+from controller.plan.removal import DELETE
 from tests.plan.support import desired, given, instance, lines
 
 CAUSE = "no manifest declares it any more (was web.yaml:1)"
@@ -43,10 +44,24 @@ def test_one_that_never_ran_leaves_only_its_workspace() -> None:
     assert [str(each.verb) for each in given().desired(image="a").undeclared().plan().operations] == ["trash"]
 
 
-def test_an_unknown_one_of_ours_goes_as_well() -> None:
+def test_one_whose_manifest_was_never_known_is_left_alone_until_somebody_says_so() -> None:
     situation = given().desired(image="a").running().record(origin="", document={}).undeclared()
-    assert situation.text().splitlines()[0] == "stop docker-a: no manifest declares it"
-    assert situation.plan().operations[0].grace == 10.0
+    assert situation.text() == (
+        "= Running, not ready: ManifestUnknown (the state store was lost and no manifest declares it; nothing is "
+        "touched until one does, or until `sandkeeper delete web`)"
+    )
+    asked = situation.asked(DELETE, "deleted by hand").plan()
+    assert str(asked.operations[0]).endswith(": no manifest declares it")
+    assert asked.operations[0].grace == 10.0
+    assert asked.forget
+    begun = situation.record(ending=asked.record.ending)
+    assert [str(each.verb) for each in begun.plan().operations] == ["stop", "remove", "trash"], "after a crash too"
+
+
+def test_a_removal_that_was_asked_for_is_off_once_a_manifest_declares_it_again() -> None:
+    plan = given().desired(image="a").running().asked(DELETE, "deleted by hand").plan()
+    assert plan.operations == ()
+    assert plan.consumed
 
 
 def test_dependents_go_first() -> None:

@@ -176,6 +176,24 @@ def test_a_workspace_with_files_does_not_give_way(workspaces: WorkspaceFolder) -
     assert (Path(workspaces.path(UID)) / "file").read_text() == "newer"
 
 
+def test_an_empty_workspace_of_another_uid_goes_for_what_is_restored_and_twice_is_once(
+    workspaces: WorkspaceFolder,
+) -> None:
+    path, other = filled(workspaces), str(uuid4())
+    workspaces.trash(UID, KEY, DOCUMENT)
+    empty = Path(workspaces.ensure(other, *ME))
+    (empty / "file").write_text("newer")
+    with pytest.raises(StateError, match="not empty"):
+        workspaces.restore(UID, other)
+    assert not path.exists()
+    (empty / "file").unlink()
+    for _ in range(2):
+        workspaces.restore(UID, other)
+        assert (path / "file").read_text() == "precious"
+        assert not empty.exists()
+        assert workspaces.trashed() == []
+
+
 def test_what_is_not_in_the_trash_cannot_be_restored(workspaces: WorkspaceFolder) -> None:
     with pytest.raises(StateError, match="not in the trash"):
         workspaces.restore(UID)
