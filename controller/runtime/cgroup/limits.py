@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from controller.model.errors import ConflictError, InstanceNotFoundError, ResizePendingError, RuntimeFailure
@@ -15,6 +16,12 @@ _UNLIMITED_V1: Final = 1 << 62  # v1 shows "no limit" as the largest whole numbe
 _PERIOD: Final = 100_000  # microseconds, the kernel's default
 _LONG_PERIOD: Final = 1_000_000  # the kernel's longest; its least quota of 1,000 is then one thousandth of a core
 _LEAST_QUOTA: Final = 1_000
+_FILES: Final = {
+    "memory": ("memory.limit_in_bytes", "memory.max"),
+    "swap": ("memory.memsw.limit_in_bytes", "memory.swap.max"),
+    "cpu": ("cpu.cfs_quota_us", "cpu.max"),
+    "pids": ("pids.max", "pids.max"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,19 @@ def read_limits(paths: CgroupPaths) -> CgroupLimits:
     except OSError as exc:
         raise _translated(exc) from exc
     return CgroupLimits(**found, known=frozenset(found))
+
+
+def limit_file(name: str, version: int) -> str:
+    """Where the limit of memory, swap, cpu or pids stands."""
+    return _FILES[name][version - 1]
+
+
+def machine_swaps() -> bool:
+    """Whether the machine has swap at all; True where that cannot be seen."""
+    try:
+        return len(Path("/proc/swaps").read_text(encoding="ascii").splitlines()) > 1
+    except OSError:
+        return True
 
 
 def apply_limits(paths: CgroupPaths, limits: Limits) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from controller.model.observed import Assurance, ContractRow
 from controller.model.quantity import format_cpu, format_memory
 from controller.model.spec import NetworkMode, SandboxSpec
-from controller.runtime.cgroup.limits import CgroupLimits
+from controller.runtime.cgroup.limits import CgroupLimits, limit_file, machine_swaps
 
 _ENFORCED, _MEASURED, _UNENFORCEABLE = Assurance.ENFORCED, Assurance.MEASURED, Assurance.UNENFORCEABLE
 _NO_CONTROLLER: Final = "no {0} cgroup is ours to write: run as root, or delegate one (systemd's Delegate=yes)"
@@ -54,15 +54,14 @@ def contract_rows(evidence: Evidence, spec: SandboxSpec) -> tuple[ContractRow, .
 
 
 def _resources(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
-    limits, v1 = spec.limits, evidence.version == 1
+    limits = spec.limits
     if limits.memory is not None:
-        file = "memory.limit_in_bytes" if v1 else "memory.max"
-        yield _resource(evidence, "memory", file, format_memory(limits.memory), format_memory)
-        yield _swap(evidence, "memory.memsw.limit_in_bytes" if v1 else "memory.swap.max")
+        yield _resource(evidence, "memory", format_memory(limits.memory), format_memory)
+        yield _swap(evidence)
     if limits.cpu is not None:
-        yield _resource(evidence, "cpu", "cpu.cfs_quota_us" if v1 else "cpu.max", format_cpu(limits.cpu), format_cpu)
+        yield _resource(evidence, "cpu", format_cpu(limits.cpu), format_cpu)
     if limits.pids is not None:
-        yield _resource(evidence, "pids", "pids.max", str(limits.pids), str)
+        yield _resource(evidence, "pids", str(limits.pids), str)
     if limits.disk is not None:
         mechanism = "walk of workspace and TMPDIR beside the tick"
         reason = "what it writes elsewhere on the machine is not counted"
@@ -71,11 +70,11 @@ def _resources(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
         yield _open_files(evidence, limits.open_files)
 
 
-def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Callable[[int], str]) -> ContractRow:
+def _resource(evidence: Evidence, name: str, wanted: str, shown: Callable[[int], str]) -> ContractRow:
     group = evidence.group
     if group is None or name not in group.known:
         return ContractRow(name, _MEASURED, "tick", wanted, _NO_CONTROLLER.format(name))
-    mechanism = f"cgroup v{evidence.version} {file}"
+    mechanism = _group_file(evidence, name)
     value: int | None = getattr(group, name)
     if value is None:
         return ContractRow(name, _MEASURED, "tick", wanted, f"{mechanism} sets no limit; it is put back")
@@ -87,11 +86,15 @@ def _resource(evidence: Evidence, name: str, file: str, wanted: str, shown: Call
     return ContractRow(name, _ENFORCED, mechanism, shown(value))
 
 
-def _swap(evidence: Evidence, file: str) -> ContractRow:
+def _group_file(evidence: Evidence, name: str) -> str:
+    return f"cgroup v{evidence.version} {limit_file(name, evidence.version)}"
+
+
+def _swap(evidence: Evidence) -> ContractRow:
     group = evidence.group
     if group is not None and group.swap == 0 and evidence.host_uid is not None:
-        return ContractRow("swap", _ENFORCED, f"cgroup v{evidence.version} {file}", "0")
-    if not _machine_swaps():
+        return ContractRow("swap", _ENFORCED, _group_file(evidence, "swap"), "0")
+    if not machine_swaps():
         return ContractRow("swap", _ENFORCED, "the machine has no swap", "0")
     if group is None or "memory" not in group.known:
         return ContractRow("swap", _UNENFORCEABLE, "none", reason=_NO_CONTROLLER.format("memory"))
@@ -100,14 +103,7 @@ def _swap(evidence: Evidence, file: str) -> ContractRow:
         reason = _OWN_USER
     elif "swap" in group.known:
         reason = "memory can be swapped out beyond its limit"
-    return ContractRow("swap", _UNENFORCEABLE, f"cgroup v{evidence.version} {file}", reason=reason)
-
-
-def _machine_swaps() -> bool:
-    try:
-        return len(Path("/proc/swaps").read_text(encoding="ascii").splitlines()) > 1
-    except OSError:
-        return True
+    return ContractRow("swap", _UNENFORCEABLE, _group_file(evidence, "swap"), reason=reason)
 
 
 def _open_files(evidence: Evidence, wanted: int) -> ContractRow:

@@ -63,11 +63,11 @@ class DirectoryRuntime:
         self._groups = Groups(cgroup_root(config.instance) if config.use_cgroups else None)
         self._uids = HostUids(config, self._inventory)
         self._processes = Processes(self._groups, self._inventory, self._uids)
+        self._live = LiveObserver(self._observer, self._groups, self._processes)
         self._meter = UsageMeter(self._groups, self._processes, disk, clock)
         self._client = SupervisorClient(config.run_dir, config.request_timeout)
         self._launcher = Launcher(secrets)
         self._environments = Environments(config)
-        self._live = LiveObserver(self._observer, self._groups, self._processes)
         self._lifecycle = Lifecycle(
             Parts(
                 config=config,

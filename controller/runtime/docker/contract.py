@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from controller.model.observed import Assurance, ContractRow
 from controller.model.quantity import format_cpu, format_memory
 from controller.model.spec import Limits, NetworkMode, SandboxSpec
-from controller.runtime.cgroup.limits import CgroupLimits
+from controller.runtime.cgroup.limits import CgroupLimits, limit_file, machine_swaps
 from controller.runtime.docker.container import Container
 from controller.runtime.docker.live import LiveProcess
 from controller.runtime.docker.profile import cpu_clamped, sandbox_pids
@@ -45,22 +44,21 @@ def contract_rows(evidence: Evidence, spec: SandboxSpec) -> tuple[ContractRow, .
 
 
 def _resources(evidence: Evidence, limits: Limits) -> Iterator[ContractRow]:
-    v1, gvisor = evidence.cgroup_version == 1, evidence.container.gvisor
+    gvisor = evidence.container.gvisor
     if limits.memory is not None:
-        file = "memory.limit_in_bytes" if v1 else "memory.max"
-        yield _in_group(evidence, "memory", file, format_memory)
-        yield _swap(evidence, "memory.memsw.limit_in_bytes" if v1 else "memory.swap.max")
+        yield _in_group(evidence, "memory", format_memory)
+        yield _swap(evidence)
     if limits.cpu is not None:
-        row = _in_group(evidence, "cpu", "cpu.cfs_quota_us" if v1 else "cpu.max", format_cpu)
+        row = _in_group(evidence, "cpu", format_cpu)
         yield _because(row, cpu_clamped(limits.cpu, evidence.max_cpu))
     if limits.pids is not None:
-        row = _in_group(evidence, "pids", "pids.max", lambda value: str(sandbox_pids(value, gvisor)))
+        row = _in_group(evidence, "pids", lambda value: str(sandbox_pids(value, gvisor)))
         yield _because(row, "gVisor's own threads count: the engine's limit is 64 + 16 for each" if gvisor else "")
 
 
-def _in_group(evidence: Evidence, name: str, file: str, shown: Callable[[int], str]) -> ContractRow:
+def _in_group(evidence: Evidence, name: str, shown: Callable[[int], str]) -> ContractRow:
     group = evidence.group
-    mechanism = f"cgroup v{evidence.cgroup_version} {file}"
+    mechanism = _group_file(evidence, name)
     if group is None or name not in group.known:
         return ContractRow(name, Assurance.UNENFORCEABLE, mechanism, reason=_NO_GROUP)
     value: int | None = getattr(group, name)
@@ -69,25 +67,23 @@ def _in_group(evidence: Evidence, name: str, file: str, shown: Callable[[int], s
     return ContractRow(name, Assurance.ENFORCED, mechanism, shown(value))
 
 
-def _swap(evidence: Evidence, file: str) -> ContractRow:
+def _group_file(evidence: Evidence, name: str) -> str:
+    version = evidence.cgroup_version
+    return f"cgroup v{version} {limit_file(name, version)}" if version else "cgroup"
+
+
+def _swap(evidence: Evidence) -> ContractRow:
     group = evidence.group
-    mechanism = f"cgroup v{evidence.cgroup_version} {file}"
+    mechanism = _group_file(evidence, "swap")
     if group is not None and group.swap == 0:
         return ContractRow("swap", Assurance.ENFORCED, mechanism, "0")
-    if not _machine_swaps():
+    if not machine_swaps():
         return ContractRow("swap", Assurance.ENFORCED, "the machine has no swap", "0")
     if group is None or "swap" not in group.known:
         why = _NO_GROUP if group is None else "the kernel does not count swap (boot with swapaccount=1)"
         return ContractRow("swap", Assurance.UNENFORCEABLE, mechanism, reason=why)
     value = "none" if group.swap is None else format_memory(group.swap)
     return ContractRow("swap", Assurance.UNENFORCEABLE, mechanism, value, "memory can be swapped out beyond its limit")
-
-
-def _machine_swaps() -> bool:
-    try:
-        return len(Path("/proc/swaps").read_text().splitlines()) > 1
-    except OSError:
-        return True
 
 
 def _disk(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
