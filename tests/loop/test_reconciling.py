@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -155,6 +156,18 @@ def test_a_failure_is_shown_and_tried_again_until_it_passes(harness: Harness) ->
     assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
     assert harness.condition("web", ConditionType.READY)[0] == "True"
     assert harness.recorder.counts["reconciled retry"] == 3
+
+
+def test_a_contract_that_cannot_be_read_stops_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> NoReturn:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a name that a sandbox gave itself")
+
+    monkeypatch.setattr(harness.docker, "contract", unreadable)
+    harness.declare(document("web"))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.condition("web", ConditionType.LIMITS_ENFORCED)[0] == "Unknown"
+    assert "reconciled panic" not in harness.recorder.counts
 
 
 def test_a_resize_below_usage_keeps_the_sandbox_running_and_is_tried_again(harness: Harness) -> None:
