@@ -49,6 +49,7 @@ class Changer:
         self._lock = threading.Lock()
         self._written: dict[str, Limits] = {}
         self.before_start: Callable[[Container], None] = lambda _: None
+        self.before_unpause: Callable[[Container], None] = lambda _: None
 
     def start(self, target: str) -> None:
         """Start it; one that runs is left alone."""
@@ -92,6 +93,7 @@ class Changer:
             return
         if container.state is not InstanceState.PAUSED:
             raise ConflictError(f"{container.name} is not paused: look again")
+        self.before_unpause(container)
         self._post(container, "unpause")
 
     def update(self, target: str, limits: Limits) -> None:

@@ -35,7 +35,8 @@ class Container:
     """What is kept of an inspected container. `exit` lacks what only the runtime can tell: an engine's restart.
 
     `upper` is the writable layer on this machine ("" where the storage driver has none), `volumes` the anonymous
-    volumes that the image asked for.
+    volumes that the image asked for, `sandbox_uid` the sandbox's ("" where its labels are not a sandbox's), `user` as
+    the engine was given it.
     """
 
     id: str
@@ -51,6 +52,8 @@ class Container:
     network: str
     upper: str
     volumes: tuple[str, ...]
+    sandbox_uid: str
+    user: str
 
     @property
     def gvisor(self) -> bool:
@@ -60,7 +63,8 @@ class Container:
 
 def container_of(info: Mapping[str, Any]) -> Container:
     """The container of an inspect."""
-    host, state = info["HostConfig"], info["State"]
+    host, state, config = info["HostConfig"], info["State"], info["Config"]
+    owner = owner_of(config.get("Labels"))
     runtime = host.get("Runtime") or ""
     return Container(
         id=info["Id"],
@@ -76,6 +80,8 @@ def container_of(info: Mapping[str, Any]) -> Container:
         network=host.get("NetworkMode", ""),
         upper=str(((info.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir", "")),
         volumes=tuple(mount["Source"] for mount in info.get("Mounts") or () if mount.get("Type") == "volume"),
+        sandbox_uid=owner.uid if owner is not None else "",
+        user=config.get("User") or "",
     )
 
 

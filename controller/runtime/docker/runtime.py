@@ -18,7 +18,7 @@ from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.change import Changer
 from controller.runtime.docker.client import EngineClient
 from controller.runtime.docker.config import DockerConfig
-from controller.runtime.docker.container import RUNTIME
+from controller.runtime.docker.container import RUNTIME, Container
 from controller.runtime.docker.contract import Evidence, contract_rows
 from controller.runtime.docker.create import Creator
 from controller.runtime.docker.engine_process import answering_engine
@@ -71,7 +71,8 @@ class DockerRuntime:
         self._health.on_down = self._drop_streams
         self._observer.live_limits = self._changer.live_limits
         self._observer.oom_seen = self._meter.oom_seen
-        self._changer.before_start = lambda container: self._networks.guard(container.network)
+        self._changer.before_start = self._before_start
+        self._changer.before_unpause = self._creator.give_workspace
         self._meter.known = self._observer.known
         self._meter.workspace = workspaces.path
 
@@ -195,6 +196,10 @@ class DockerRuntime:
             thread.join(_JOIN_SECONDS)  # one may wait for a hung engine; it ends with its call
         self._meter.close()
         self._client.close()
+
+    def _before_start(self, container: Container) -> None:
+        self._creator.give_workspace(container)
+        self._networks.guard(container.network)
 
     def _heard(self, action: str, id: str, key: Key) -> None:
         if action == "destroy":
