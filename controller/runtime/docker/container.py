@@ -36,7 +36,7 @@ class Container:
 
     `upper` is the writable layer on this machine ("" where the storage driver has none), `volumes` the anonymous
     volumes that the image asked for, `sandbox_uid` the sandbox's ("" where its labels are not a sandbox's), `user` as
-    the engine was given it.
+    the engine was given it, `binds` the folders of this machine that are mounted in it.
     """
 
     id: str
@@ -54,6 +54,7 @@ class Container:
     volumes: tuple[str, ...]
     sandbox_uid: str
     user: str
+    binds: tuple[str, ...]
 
     @property
     def gvisor(self) -> bool:
@@ -79,9 +80,10 @@ def container_of(info: Mapping[str, Any]) -> Container:
         oci_runtime=runtime,
         network=host.get("NetworkMode", ""),
         upper=str(((info.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir", "")),
-        volumes=tuple(mount["Source"] for mount in info.get("Mounts") or () if mount.get("Type") == "volume"),
+        volumes=_mounted(info, "volume"),
         sandbox_uid=owner.uid if owner is not None else "",
         user=config.get("User") or "",
+        binds=_mounted(info, "bind"),
     )
 
 
@@ -141,6 +143,10 @@ def seconds_of(text: str | None) -> float | None:
     whole, _, rest = text.rstrip("Z").partition(".")
     moment = datetime.fromisoformat(whole).replace(tzinfo=UTC)
     return moment.timestamp() + (float(f"0.{rest}") if rest.isdecimal() else 0.0)
+
+
+def _mounted(info: Mapping[str, Any], type_: str) -> tuple[str, ...]:
+    return tuple(mount["Source"] for mount in info.get("Mounts") or () if mount.get("Type") == type_)
 
 
 def _limits(host: Mapping[str, Any], gvisor: bool) -> Limits:

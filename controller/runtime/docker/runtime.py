@@ -198,6 +198,7 @@ class DockerRuntime:
         self._client.close()
 
     def _before_start(self, container: Container) -> None:
+        self._creator.check_again(container)
         self._creator.give_workspace(container)
         self._networks.guard(container.network)
 
