@@ -139,6 +139,11 @@ class Changer:
                 return replace(found, memory=written.memory)
         return found
 
+    def forget(self, id: str) -> None:
+        """It is gone."""
+        with self._lock:
+            self._written.pop(id, None)
+
     def _delete(self, container: Container) -> None:
         path = f"/containers/{quoted(container.id)}"
         try:

@@ -162,7 +162,7 @@ def _limits(host: Mapping[str, Any], gvisor: bool) -> Limits:
 
 
 def _exit(state: Mapping[str, Any]) -> Exit | None:
-    """The kernel's oom mark stays with a container whose child was killed once: only an end by SIGKILL is one."""
+    """The engine's oom mark stays with a container whose child was killed once: only an end by SIGKILL can be one."""
     finished_at = seconds_of(state.get("FinishedAt"))
     if state_of(state.get("Status", "")) is not InstanceState.EXITED or finished_at is None:
         return None

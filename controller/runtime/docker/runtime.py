@@ -32,6 +32,7 @@ from controller.runtime.docker.live import live_process
 from controller.runtime.docker.logs import DockerLogs
 from controller.runtime.docker.networks import Networks
 from controller.runtime.docker.observe import Observer
+from controller.runtime.docker.oom import OomKills
 from controller.runtime.docker.stats import StatsPoller
 from controller.runtime.docker.usage import UsageMeter
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream
@@ -54,8 +55,9 @@ class DockerRuntime:
         epochs = EngineEpochs(config.epoch_file, clock, lambda: answering_engine(self._client.socket))
         self._health = EngineHealth(self._client, epochs, clock, config.ping_interval)
         epochs.on_lost = self._health.suspect
-        self._observer = Observer(self._client, config.instance, epochs)
-        self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock)
+        self._ooms = OomKills(clock)
+        self._observer = Observer(self._client, config.instance, epochs, self._ooms)
+        self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock, self._ooms)
         self._networks = Networks(self._client, config.instance, clock)
         self._images = Images(self._client, config.timeouts)
         self._creator = Creator(self._client, config, self._health, workspaces, self._networks)
@@ -70,7 +72,7 @@ class DockerRuntime:
         self._client.on_failure = self._health.suspect
         self._health.on_down = self._drop_streams
         self._observer.live_limits = self._changer.live_limits
-        self._observer.oom_seen = self._meter.oom_seen
+        self._observer.on_gone = self._gone
         self._changer.before_start = self._before_start
         self._changer.before_unpause = self._creator.give_workspace
         self._meter.known = self._observer.known
@@ -207,6 +209,12 @@ class DockerRuntime:
             self._observer.forget(id)
         elif action == "rename":
             self._observer.renamed(id, key)
+        elif action == "oom":
+            self._ooms.note(id)
+
+    def _gone(self, id: str) -> None:
+        self._ooms.forget(id)
+        self._changer.forget(id)
 
     def _drop_streams(self) -> None:
         """What waits on an engine that does not answer would wait for ever."""
