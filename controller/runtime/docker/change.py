@@ -59,7 +59,12 @@ class Changer:
         if container.state is InstanceState.PAUSED:
             raise ConflictError(f"{container.name} is paused: it is to be thawed, not started")
         self.before_start(container)
-        self._post(container, "start", read=self._timeouts.slow)
+        try:
+            self._post(container, "start", read=self._timeouts.slow)
+        except InstanceNotFoundError as exc:
+            self._observer.owned(target)  # raises where it is this that is gone
+            why = f"{exc}: it was removed from outside; remove {container.name}, it is made again"
+            raise ConflictError(why) from exc
 
     def stop(self, target: str, grace: float) -> None:
         """Stop it; a paused one is thawed by the engine to hear its signal."""
