@@ -63,6 +63,7 @@ class DockerRuntime:
         self._creator = Creator(self._client, config, self._health, workspaces, self._networks)
         self._changer = Changer(self._client, self._observer, self._health, self._meter, config.timeouts)
         self._events = EventWatcher(self._client, config.instance, clock)
+        self._lock = threading.Lock()
         self._logs: weakref.WeakSet[DockerLogs] = weakref.WeakSet()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -148,7 +149,8 @@ class DockerRuntime:
         """Its output."""
         container = self._observer.owned(target)
         stream = DockerLogs(self._client, container.id, tail, follow)
-        self._logs.add(stream)
+        with self._lock:
+            self._logs.add(stream)
         return stream
 
     def usage(self, instances: Sequence[Observed]) -> Mapping[str, Usage]:
@@ -219,5 +221,7 @@ class DockerRuntime:
     def _drop_streams(self) -> None:
         """What waits on an engine that does not answer would wait for ever."""
         self._events.reconnect()
-        for stream in list(self._logs):
+        with self._lock:
+            streams = list(self._logs)
+        for stream in streams:
             stream.close()
