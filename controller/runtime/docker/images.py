@@ -12,6 +12,7 @@ from controller.model.errors import DiskFullError, EngineTimeoutError, ImageUnav
 from controller.model.spec import PullPolicy
 from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.config import Timeouts
+from controller.runtime.docker.registry_auth import registry_auth
 from controller.runtime.docker.stream import EngineStream, StreamRequest
 from controller.runtime.docker.translate import from_answer
 
@@ -80,7 +81,7 @@ class Images:
         repository, tag = parse_repository_tag(image)
         log.info("image_pull_started", image=image)
         request = StreamRequest(
-            headers={"X-Registry-Auth": self._client.registry_auth(repository)},
+            headers={"X-Registry-Auth": registry_auth(repository, self._timeouts.slow)},
             first=self._timeouts.pull_silence,
             silence=self._timeouts.pull_silence,
         )
