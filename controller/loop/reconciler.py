@@ -10,7 +10,14 @@ from typing import Final
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError, DiskFullError, RuntimeFailure, SandkeeperError, StateError
+from controller.model.errors import (
+    ConflictError,
+    DiskFullError,
+    PreparingError,
+    RuntimeFailure,
+    SandkeeperError,
+    StateError,
+)
 from controller.model.identity import Key
 from controller.model.observed import ContractRow, Observed
 from controller.model.operation import Operation, Verb
@@ -38,6 +45,8 @@ log = structlog.get_logger(__name__)
 
 # A healthy key settles in three or four; one that has not by then is fighting somebody and waits its backoff.
 _MOST_BATCHES: Final = 12
+# The runtime wakes a key when its preparation has ended; this is for a wake that was lost.
+_PREPARING_SECONDS: Final = 15.0
 
 
 class Result(StrEnum):
@@ -45,6 +54,7 @@ class Result(StrEnum):
 
     SUCCESS = "success"
     REQUEUE = "requeue"
+    PENDING = "pending"
     RETRY = "retry"
     TERMINAL = "terminal"
     PANIC = "panic"
@@ -270,6 +280,7 @@ class Reconciler:
 
     def _forget(self, key: Key, record: Record) -> None:
         self._with.journal.forget(key)
+        self._with.executor.forget(key)
         self._with.holds.release(key, lambda _: True)
         self._world.forget(key)
         self._with.recorder.forget(key)
@@ -280,8 +291,10 @@ class Reconciler:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
         if isinstance(exc, ConflictError):
             return Outcome(Result.RETRY, error=str(exc))
+        pending = isinstance(exc, PreparingError)
         reason = exc.reason if isinstance(exc, RuntimeFailure) else "StateError"
-        self._with.journal.event(key, reason, str(exc), warning=True)
+        if not pending:
+            self._with.journal.event(key, reason, str(exc), warning=True)
         if view is None:
             return Outcome(Result.RETRY, error=str(exc))
         current = self._world.entry(key)
@@ -290,9 +303,13 @@ class Reconciler:
         terminal = record.failed_hash != base.record.failed_hash
         plan = plan_sandbox(replace(base, record=record))
         preparing = isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE
-        self._keep(base, record, plan, None if terminal else (reason, str(exc)), preparing)
+        failure = self._standing_failure(base) if pending else (reason, str(exc))
+        self._keep(base, record, plan, None if terminal else failure, preparing)
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
+        if pending:
+            due = plan.requeue_at
+            return Outcome(Result.PENDING, min(_PREPARING_SECONDS, due - base.now if due else _PREPARING_SECONDS))
         return Outcome(Result.RETRY, error=str(exc))
 
 

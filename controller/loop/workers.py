@@ -89,6 +89,8 @@ class Workers:
                 self._queue.add_after(key, self._backoff.next_delay(key))
             case Result.REQUEUE if outcome.requeue_after is None:
                 self._queue.add_after(key, self._backoff.next_delay(key))
+            case Result.PENDING:  # neither a failure nor a success yet
+                self._queue.add_after(key, outcome.requeue_after or 0.0)
             case _:
                 self._backoff.forget(key)
                 if outcome.requeue_after is not None:

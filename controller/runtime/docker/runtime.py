@@ -59,7 +59,7 @@ class DockerRuntime:
         self._observer = Observer(self._client, config.instance, epochs, self._ooms)
         self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock, self._ooms)
         self._networks = Networks(self._client, config.instance, clock)
-        self._images = Images(self._client, config.timeouts)
+        self._images = Images(self._client, config.timeouts, clock)
         self._creator = Creator(self._client, config, self._health, workspaces, self._networks)
         self._changer = Changer(self._client, self._observer, self._health, self._meter, config.timeouts)
         self._events = EventWatcher(self._client, config.instance, clock)
@@ -100,7 +100,7 @@ class DockerRuntime:
         """The image by its pull policy, the namespace's network, and a look at all else that a create can fail with."""
         spec = desired.spec
         self._creator.check(spec, self._secrets)
-        self._images.ensure(spec.image, spec.pull_policy)
+        self._images.ensure(desired.key, spec.image, spec.pull_policy)
         if spec.network.mode is NetworkMode.BRIDGE:
             self._networks.ensure(desired.key)
 
@@ -177,6 +177,7 @@ class DockerRuntime:
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Begin to listen to the engine, and to look after it."""
         self._health.on_change = lambda: wake(None)
+        self._images.pulls.listen(wake)
         listener = Listener(wake, self._health.check, self._health.suspect, self._heard)
         for name, body in (
             ("engine-health", lambda: self._health.watch(self._stop)),
@@ -187,7 +188,8 @@ class DockerRuntime:
             thread.start()
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
-        """Remove networks that nobody uses."""
+        """Remove networks that nobody uses; forget who wanted images."""
+        self._images.pulls.retain(wanted)
         self._networks.collect(wanted)
 
     def close(self) -> None:
