@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import structlog
@@ -18,7 +19,10 @@ log = structlog.get_logger(__name__)
 
 
 class Executor:
-    """Executes operations on the runtimes and the workspaces; counts and logs each with its cause."""
+    """Executes operations on the runtimes and the workspaces; counts and logs each with its cause.
+
+    `aside` is entered where an operation may do nothing but wait for long.
+    """
 
     def __init__(
         self, runtimes: Mapping[str, Runtime], workspaces: Workspaces, recorder: Recorder, clock: Clock
@@ -28,6 +32,7 @@ class Executor:
         self._recorder = recorder
         self._clock = clock
         self._preparing: dict[Key, tuple[str, float]] = {}
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def execute(self, operations: Sequence[Operation], document: Mapping[str, Any]) -> str:
         """Carry the operations out in order; the id that a create among them returned, or "".
@@ -90,7 +95,8 @@ class Executor:
         runtime = self._runtimes[operation.runtime]
         if operation.verb in (Verb.PREPARE, Verb.CREATE):
             return _make(runtime, operation)
-        _change(runtime, operation, operation.target or created)
+        with self.aside() if operation.verb is Verb.STOP else nullcontext():
+            _change(runtime, operation, operation.target or created)
         return ""
 
 

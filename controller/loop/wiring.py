@@ -104,6 +104,7 @@ def wire(seams: Seams) -> Loop:
         )
     )
     workers = Workers(queue, reconciler, backoff, seams.recorder, seams.clock)
+    executor.aside = workers.aside
     intake = Intake(seams.world, seams.resolve, queue.add)
     enforcer = Enforcer(Means(seams.world, evidence, journal, holds, seams.recorder, seams.clock, queue.add))
     tick = Tick(seams.world, seams.runtimes, enforcer, seams.publish)

@@ -1,4 +1,4 @@
-"""What is slow to be had (an image, packages) holds up its own sandbox and nothing else, however many want it."""
+"""What is slow (an image to be had, packages, a grace period) holds up its own sandbox and nothing else."""
 
 from __future__ import annotations
 
@@ -81,3 +81,23 @@ def test_while_packages_are_installed_other_directories_go_on(mute: str) -> None
         began = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - began < PROMPTLY
+
+
+def test_while_deaf_processes_have_their_grace_other_directories_go_on() -> None:
+    deaf = ("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    with RunningDaemon(None) as daemon:
+        names = [f"deaf{number}" for number in range(MANY)]
+        for name in names:
+            declare(daemon, name, *deaf, stopGracePeriod="10s")
+        daemon.wait_ready(*names)
+        for name in names:
+            declare(daemon, name, *deaf, stopGracePeriod="10s", operatingMode="Suspended")
+        began = time.monotonic()
+        declare(daemon, "plain", *FOREVER)
+        daemon.wait_ready("plain")
+        daemon.undeclare("plain")
+        daemon.wait_gone("plain")
+        assert time.monotonic() - began < PROMPTLY
+        for name in names:
+            daemon.wait_condition(name, "Suspended", "True")
+        assert time.monotonic() - began > 9
