@@ -22,15 +22,18 @@ class KeyedLocks:
         self._locks: dict[str, _Lock] = {}
 
     @contextlib.contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        """Nobody else holds this name meanwhile."""
+    def held(self, name: str, patience: float = -1) -> Iterator[bool]:
+        """Nobody else holds this name meanwhile; False where somebody did for more than so many seconds (-1: waits)."""
         with self._guard:
             mine = self._locks.setdefault(name, _Lock())
             mine.users += 1
+        held = False
         try:
-            with mine.lock:
-                yield
+            held = mine.lock.acquire(timeout=patience)
+            yield held
         finally:
+            if held:
+                mine.lock.release()
             with self._guard:
                 mine.users -= 1
                 if not mine.users:
