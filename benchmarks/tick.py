@@ -21,6 +21,7 @@ from controller.runtime.cgroup.root import CgroupRoot
 from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.client import EngineClient
 from controller.runtime.docker.config import DockerConfig
+from controller.runtime.docker.oom import OomKills
 from controller.runtime.docker.stats import StatsPoller
 from controller.runtime.docker.usage import UsageMeter
 
@@ -67,9 +68,8 @@ def _measured(bench: Bench, loop: LoopOf, groups: Mapping[str, CgroupGroup]) -> 
     by_pid = {seen.pid: groups[seen.id].paths for seen in loop.runtime.list() if seen.pid is not None}
     walker = DiskWalker(clock)
     client = EngineClient(DockerConfig(instance="benchmark", engine="unix:///nonexistent/docker.sock"))
-    meter = UsageMeter(
-        _ByHand(hierarchy.version, hierarchy.mounts, hierarchy.proc, by_pid), walker, StatsPoller(client, clock), clock
-    )
+    groups_by_hand = _ByHand(hierarchy.version, hierarchy.mounts, hierarchy.proc, by_pid)
+    meter = UsageMeter(groups_by_hand, walker, StatsPoller(client, clock), clock, OomKills(clock))
     meter.workspace = loop.workspaces.path
     loop.runtime.meter = meter.measure
     descriptors = [fd for group in groups.values() for fd in _opened(group)]

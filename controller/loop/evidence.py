@@ -105,13 +105,14 @@ class Evidence:
         return max(self.window(instance).evidence(resource), ending.samples if ending else (), key=len)
 
     def _log_tail(self, runtime: str, instance: str) -> str:
+        tail = b""
         try:
-            stream = self._runtimes[runtime].logs(instance, tail=_TAIL_LINES)
-            tail = b"".join(stream)
+            for chunk in self._runtimes[runtime].logs(instance, tail=_TAIL_LINES):
+                tail = (tail + chunk)[-_TAIL_BYTES:]  # a line can be as long as the whole log
         except RuntimeFailure as exc:
             log.info("log_tail_unread", error=str(exc))
             return ""
-        return tail[-_TAIL_BYTES:].decode(errors="replace")
+        return tail.decode(errors="replace")
 
 
 def _secrets_of(view: View) -> tuple[SecretRef, ...]:

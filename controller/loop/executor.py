@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import structlog
 
 from controller.model.clock import Clock
-from controller.model.errors import RuntimeFailure, SandkeeperError
+from controller.model.errors import PreparingError, RuntimeFailure, SandkeeperError
+from controller.model.identity import Key
 from controller.model.operation import Operation, Verb
 from controller.report.protocol import Recorder
 from controller.runtime.protocol import Runtime, Workspaces
@@ -17,7 +19,10 @@ log = structlog.get_logger(__name__)
 
 
 class Executor:
-    """Executes operations on the runtimes and the workspaces; counts and logs each with its cause."""
+    """Executes operations on the runtimes and the workspaces; counts and logs each with its cause.
+
+    `aside` is entered where an operation may do nothing but wait for long.
+    """
 
     def __init__(
         self, runtimes: Mapping[str, Runtime], workspaces: Workspaces, recorder: Recorder, clock: Clock
@@ -26,6 +31,8 @@ class Executor:
         self._workspaces = workspaces
         self._recorder = recorder
         self._clock = clock
+        self._preparing: dict[Key, tuple[str, float]] = {}
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def execute(self, operations: Sequence[Operation], document: Mapping[str, Any]) -> str:
         """Carry the operations out in order; the id that a create among them returned, or "".
@@ -38,8 +45,12 @@ class Executor:
             created = self._timed(operation, created, document) or created
         return created
 
+    def forget(self, key: Key) -> None:
+        """Nothing is prepared for it any more."""
+        self._preparing.pop(key, None)
+
     def _timed(self, operation: Operation, created: str, document: Mapping[str, Any]) -> str:
-        began, result = self._clock.monotonic(), "success"
+        began, result = self._began(operation), "success"
         try:
             return self._call(operation, created, document)
         except SandkeeperError as exc:
@@ -50,17 +61,30 @@ class Executor:
             result = "error"
             raise
         finally:
-            seconds = self._clock.monotonic() - began
-            self._recorder.operated(operation.runtime, str(operation.verb), result, seconds)
-            for field in operation.drifted if result == "success" else ():
-                self._recorder.drifted(field)
-            log.info(
-                "operation",
-                operation=str(operation.verb),
-                cause=operation.cause,
-                result=result,
-                milliseconds=round(seconds * 1000, 1),
-            )
+            if result == PreparingError.reason and operation.desired is not None:
+                self._preparing[operation.key] = (operation.desired.spec_hash, began)
+            else:
+                self._account(operation, result, self._clock.monotonic() - began)
+
+    def _began(self, operation: Operation) -> float:
+        """When it began: a preparation that is asked for again, when it was asked for first."""
+        if operation.verb is Verb.PREPARE and operation.desired is not None:
+            of, began = self._preparing.pop(operation.key, ("", 0.0))
+            if of == operation.desired.spec_hash:
+                return began
+        return self._clock.monotonic()
+
+    def _account(self, operation: Operation, result: str, seconds: float) -> None:
+        self._recorder.operated(operation.runtime, str(operation.verb), result, seconds)
+        for field in operation.drifted if result == "success" else ():
+            self._recorder.drifted(field)
+        log.info(
+            "operation",
+            operation=str(operation.verb),
+            cause=operation.cause,
+            result=result,
+            milliseconds=round(seconds * 1000, 1),
+        )
 
     def _call(self, operation: Operation, created: str, document: Mapping[str, Any]) -> str:
         if operation.verb is Verb.TRASH:
@@ -75,7 +99,8 @@ class Executor:
         runtime = self._runtimes[operation.runtime]
         if operation.verb in (Verb.PREPARE, Verb.CREATE):
             return _make(runtime, operation)
-        _change(runtime, operation, operation.target or created)
+        with self.aside() if operation.verb is Verb.STOP else nullcontext():
+            _change(runtime, operation, operation.target or created)
         return ""
 
 

@@ -61,6 +61,7 @@ class Keeper:
     def forget(self, key: Key, record: Record) -> None:
         """Nothing is left of it: remember and show it no more; what it depended on may go now."""
         self._with.journal.forget(key)
+        self._with.executor.forget(key)
         self._with.holds.release(key, lambda _: True)
         self._world.forget(key)
         self._with.recorder.forget(key)
@@ -92,4 +93,7 @@ class Keeper:
             return self._with.runtimes[running.runtime].contract(running, desired.spec), of
         except RuntimeFailure as exc:
             log.warning("contract_unread", error=str(exc))
+            return (), ""
+        except Exception:  # it reads what a sandbox has a hand in, and no pass may end by that
+            log.exception("contract_unreadable")
             return (), ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from controller.model.errors import ConflictError, RuntimeFailure, SandkeeperError, StateError
+from controller.model.errors import ConflictError, PreparingError, RuntimeFailure, SandkeeperError, StateError
 from controller.model.identity import Key
 from controller.model.operation import Operation, Verb
 from controller.model.record import Record
@@ -24,6 +24,8 @@ from .keeper import Keeper
 _MOST_BATCHES: Final = 12
 # Somebody may have been quicker; one that lasts needs somebody to look.
 _SILENT_CONFLICTS: Final = 2
+# The runtime wakes a key when its preparation has ended; this is for a wake that was lost.
+_PREPARING_SECONDS: Final = 15.0
 
 
 class Result(StrEnum):
@@ -31,6 +33,7 @@ class Result(StrEnum):
 
     SUCCESS = "success"
     REQUEUE = "requeue"
+    PENDING = "pending"
     RETRY = "retry"
     TERMINAL = "terminal"
     PANIC = "panic"
@@ -169,8 +172,9 @@ class Reconciler:
 
     def _failed(self, key: Key, view: View | None, exc: SandkeeperError) -> Outcome:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
-        reason = _failure_of(exc)
-        self._with.journal.event(key, reason, str(exc), warning=True)
+        pending, reason = isinstance(exc, PreparingError), _failure_of(exc)
+        if not pending:
+            self._with.journal.event(key, reason, str(exc), warning=True)
         if view is None:
             return Outcome(Result.RETRY, error=str(exc))
         current = self._world.entry(key)
@@ -180,10 +184,13 @@ class Reconciler:
         plan = plan_sandbox(replace(base, record=record))
         if plan.meanwhile and isinstance(exc, RuntimeFailure) and exc.operation == Verb.PREPARE:
             plan = plan.meanwhile
-        self._keeper.keep(base, record, plan, None if terminal else (reason, str(exc)))
+        failure = self._keeper.standing_failure(base) if pending else (reason, str(exc))
+        self._keeper.keep(base, record, plan, None if terminal else failure)
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
         due_in = None if plan.requeue_at is None else plan.requeue_at - base.now
+        if pending:
+            return Outcome(Result.PENDING, min(_PREPARING_SECONDS, due_in or _PREPARING_SECONDS))
         return Outcome(Result.RETRY, due_in, str(exc))
 
 

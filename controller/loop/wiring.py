@@ -106,6 +106,7 @@ def wire(seams: Seams) -> Loop:
         )
     )
     workers = Workers(queue, reconciler, backoff, seams.recorder, seams.clock)
+    executor.aside = workers.aside
     intake = Intake(seams.world, seams.resolve, queue.add)
     enforcer = Enforcer(Means(seams.world, evidence, journal, holds, seams.recorder, seams.clock, queue.add))
     jumps = JumpWatch(seams.clock, lambda: queue.add_all(seams.world.all_keys()))

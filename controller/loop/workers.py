@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -19,8 +22,22 @@ from .reconciler import Outcome, Reconciler, Result
 log = structlog.get_logger(__name__)
 
 
+# A stop that waits out its grace costs a thread; beyond so many of them in a lane, a worker.
+_MOST_ASIDE: Final = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """`places` are for those who work; `aside` is how many of its threads only wait for something."""
+
+    name: str
+    places: threading.Semaphore
+    threads: int = 0
+    aside: int = 0
+
+
 class Workers:
-    """So many threads for each lane of one queue."""
+    """So many at work at a time in each lane of one queue."""
 
     def __init__(
         self, queue: WorkQueue, reconciler: Reconciler, backoff: Backoff, recorder: Recorder, clock: Clock
@@ -30,28 +47,44 @@ class Workers:
         self._backoff = backoff
         self._recorder = recorder
         self._clock = clock
+        self._count = 0
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._here = threading.local()
 
     def start(self, count: int, lanes: Iterable[str]) -> None:
         """Begin to work, with so many threads for each lane."""
-        self._threads = [
-            threading.Thread(target=self._work, args=(lane,), name=f"{lane}-{number}", daemon=True)
-            for lane in lanes
-            for number in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._count = count
+        for name in lanes:
+            lane = _Lane(name, threading.Semaphore(count))
+            with self._lock:
+                for _ in range(count):
+                    self._add_thread(lane)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Where a worker only waits, however long: its lane goes on as if it were not there."""
+        lane: _Lane | None = getattr(self._here, "lane", None)
+        if lane is None or not self._step_aside(lane):
+            yield
+            return
+        try:
+            yield
+        finally:
+            lane.places.acquire()
+            with self._lock:
+                lane.aside -= 1
 
     def join(self, timeout: float) -> bool:
         """After the queue was closed: wait for what is being worked on; True where all of it ended in time."""
         deadline = self._clock.monotonic() + timeout
-        for thread in self._threads:
+        for thread in tuple(self._threads):
             thread.join(max(0.0, deadline - self._clock.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def alive(self) -> bool:
         """True while every worker lives."""
-        return all(thread.is_alive() for thread in self._threads)
+        return all(thread.is_alive() for thread in tuple(self._threads))
 
     def work_once(self) -> bool:
         """Take one ready key, if there is one, and work on it in this thread."""
@@ -61,9 +94,27 @@ class Workers:
         self._handle(key)
         return True
 
-    def _work(self, lane: str) -> None:
-        while (key := self._queue.get(lane)) is not None:
-            self._handle(key)
+    def _add_thread(self, lane: _Lane) -> None:
+        thread = threading.Thread(target=self._work, args=(lane,), name=f"{lane.name}-{lane.threads}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        lane.threads += 1
+
+    def _step_aside(self, lane: _Lane) -> bool:
+        with self._lock:
+            if lane.aside == _MOST_ASIDE:
+                return False
+            if lane.threads - lane.aside == self._count:
+                self._add_thread(lane)
+            lane.aside += 1
+        lane.places.release()
+        return True
+
+    def _work(self, lane: _Lane) -> None:
+        self._here.lane = lane
+        while (key := self._queue.get(lane.name)) is not None:
+            with lane.places:
+                self._handle(key)
 
     def _handle(self, key: Key) -> None:
         began = self._clock.monotonic()
@@ -92,6 +143,8 @@ class Workers:
                     self._queue.add_after(key, outcome.requeue_after)
             case Result.REQUEUE if outcome.requeue_after is None:
                 self._queue.add_after(key, self._backoff.next_delay(key))
+            case Result.PENDING:  # neither a failure nor a success yet
+                self._queue.add_after(key, outcome.requeue_after or 0.0)
             case _:
                 self._backoff.forget(key)
                 if outcome.requeue_after is None:

@@ -86,6 +86,12 @@ class NotOwnedError(RuntimeFailure):
     reason = "NotOwned"
 
 
+class PreparingError(RuntimeFailure):
+    """What a create needs is under way; the runtime wakes the key when it has come, or has failed to."""
+
+    reason = "Preparing"
+
+
 class ImageUnavailableError(RuntimeFailure):
     """The image is neither present nor to be had under its pull policy."""
 

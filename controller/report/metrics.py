@@ -21,7 +21,7 @@ from controller.report.usage_history import UsageHistory
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_PASS_RESULTS: Final = ("success", "requeue", "retry", "terminal", "panic")
+_PASS_RESULTS: Final = ("success", "requeue", "pending", "retry", "terminal", "panic")
 _STAGES: Final = ("seen", "planned", "created", "ready")
 _MANIFEST_STATES: Final = ("good", "stale", "refused")
 _DRIFT_FIELDS: Final = ("memory", "cpu", "pids", "state", "instance")

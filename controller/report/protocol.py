@@ -114,7 +114,7 @@ class Recorder(Protocol):
     """Where the loop counts. Each is a metric family of the metrics page; calls are cheap and never raise."""
 
     def reconciled(self, result: str, seconds: float) -> None:
-        """A pass ended: success, requeue, retry, terminal or panic."""
+        """A pass ended: success, requeue, pending, retry, terminal or panic."""
 
     def operated(self, runtime: str, operation: str, result: str, seconds: float) -> None:
         """An operation ended: success, or the failure's reason."""

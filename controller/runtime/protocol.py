@@ -73,7 +73,10 @@ class Runtime(RuntimeReader, Protocol):
     """
 
     def prepare(self, desired: Desired) -> None:
-        """Have what a create needs that is slow or can fail without harm: image, network, environment."""
+        """Have what a create needs that is slow or can fail without harm: image, network, environment.
+
+        Raises PreparingError while that is under way, and then wakes the key at its end: to be called again.
+        """
 
     def create(self, desired: Desired, owner: Owner) -> str:
         """Create, not start; the new instance's id. Raises ConflictError where the name is taken: look again."""

@@ -33,6 +33,7 @@ from controller.runtime.directory.supervisor.spawn import Launch
 from controller.runtime.disk import DiskWalker
 from controller.runtime.protocol import ExecRequest
 from controller.runtime.workspace import WorkspaceFolder
+from tests.support.preparing import prepared
 
 SECONDS = 20.0
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class House:
         """Create and start a sandbox; its id."""
         wanted = desired(*command, name=name, **spec)
         owner = owner_of(wanted, self.instance, uid or str(uuid.uuid4()), slot)
-        self.runtime.prepare(wanted)
+        prepared(self.runtime, wanted)
         id = self.runtime.create(wanted, owner)
         self.runtime.start(id)
         return id

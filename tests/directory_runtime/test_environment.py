@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import queue
+import socket
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
-from controller.model.errors import EnvironmentFailedError
+from controller.model.errors import EnvironmentFailedError, PreparingError
+from controller.model.identity import Key, sandbox_key
 from controller.runtime.directory import interpreter
 from controller.runtime.directory.environment import requirements_of
 from tests.directory_runtime.house import House, desired, new_state_dir, until
+from tests.support.preparing import prepared
 
 SOURCE = "def main():\n    print('hello from the package')\n"
 
@@ -73,7 +80,7 @@ def test_a_sandbox_cannot_change_its_packages(house: House, wheels: Path) -> Non
 
 def test_a_package_that_is_not_there_is_said_in_uvs_words(house: House, wheels: Path) -> None:
     with pytest.raises(EnvironmentFailedError, match=r"no-such-package(.|\n)*correct spec.packages"):
-        house.runtime.prepare(desired(packages={"python": ["no-such-package"]}))
+        prepared(house.runtime, desired(packages={"python": ["no-such-package"]}))
     assert list((house.state_dir / "directories").iterdir()) == []
 
 
@@ -82,15 +89,79 @@ def test_nothing_is_built_from_source_since_that_would_run_it_as_us(house: House
     source.mkdir()
     (source / "setup.py").write_text(f"open({str(wheels / 'ran')!r}, 'w')")
     with pytest.raises(EnvironmentFailedError):
-        house.runtime.prepare(desired(packages={"python": [f"evil @ {source.as_uri()}"]}))
+        prepared(house.runtime, desired(packages={"python": [f"evil @ {source.as_uri()}"]}))
     assert not (wheels / "ran").exists()
 
 
 def test_preparing_again_takes_the_place_of_what_was_prepared(house: House, wheels: Path) -> None:
     for _ in range(2):
-        house.runtime.prepare(desired(packages={"python": ["greeting"]}))
-    house.runtime.prepare(desired("true", packages={"python": ["greeting"]}))
+        prepared(house.runtime, desired(packages={"python": ["greeting"]}))
+    prepared(house.runtime, desired("true", packages={"python": ["greeting"]}))
     assert len(list((house.state_dir / "directories").iterdir())) == 1
+
+
+@pytest.fixture
+def mute_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package index that takes requests and answers none."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("UV_INDEX_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/simple")
+        yield
+
+
+def asked(house: House, *command: str, **spec: Any) -> None:
+    """A first call, which leaves the installation under way."""
+    with pytest.raises(PreparingError):
+        house.runtime.prepare(desired(*command, **spec))
+
+
+def installing(house: House) -> list[str]:
+    """Whose installations are under way, by the folders that uv works in."""
+    found = [Path(each.info["cwd"] or "") for each in psutil.process_iter(["name", "cwd"]) if each.info["name"] == "uv"]
+    return [folder.name for folder in found if folder.is_relative_to(house.state_dir)]
+
+
+def test_an_installation_that_hangs_holds_up_no_caller_and_its_end_wakes_the_key(
+    house: House, mute_index: None
+) -> None:
+    woken: queue.Queue[Key | None] = queue.Queue()
+    house.runtime.watch(woken.put)
+    asked(house, packages={"python": ["greeting"]})
+    until(lambda: installing(house))
+    house.make("sleep", "600", name="other")
+    for process in psutil.process_iter(["name", "cwd"]):
+        if process.info["name"] == "uv" and Path(process.info["cwd"] or "").is_relative_to(house.state_dir):
+            process.kill()
+    key = sandbox_key("default", "web")
+    while woken.get(timeout=10) != key:
+        pass
+    with pytest.raises(EnvironmentFailedError):
+        house.runtime.prepare(desired(packages={"python": ["greeting"]}))
+
+
+def test_an_edit_ends_the_installation_of_what_it_replaced(house: House, mute_index: None) -> None:
+    asked(house, packages={"python": ["greeting"]})
+    until(lambda: installing(house))
+    (former,) = installing(house)
+    asked(house, packages={"python": ["greeting==2"]})
+    until(lambda: installing(house) not in ([former], []))
+    assert len(installing(house)) == 1
+    until(lambda: [folder.name for folder in (house.state_dir / "directories").iterdir()] == installing(house))
+
+
+def test_a_sandbox_that_is_wanted_no_more_installs_nothing(house: House, mute_index: None) -> None:
+    asked(house, packages={"python": ["greeting"]})
+    until(lambda: installing(house))
+    house.runtime.collect_garbage(lambda _: True)
+    assert installing(house)
+    house.runtime.collect_garbage(lambda _: False)
+    until(lambda: not installing(house) and not list((house.state_dir / "directories").iterdir()))
+
+
+def test_closing_ends_an_installation(house: House, mute_index: None) -> None:
+    asked(house, packages={"python": ["greeting"]})
+    until(lambda: installing(house))
+    house.reopen()
+    assert installing(house) == []
 
 
 @pytest.mark.root

@@ -178,6 +178,16 @@ def test_a_user_that_was_taken_meanwhile_is_changed_and_the_files_are_handed_ove
     assert house.run(id, "cat", "file")[0] == 0
 
 
+def test_one_that_is_thawed_has_its_workspace_again_from_a_container_that_failed(town: Town) -> None:
+    house = town.house()
+    id = house.make("sleep", "600")
+    assert house.run(id, "sh", "-c", "echo first > file")[0] == 0
+    house.runtime.pause(id)
+    house.workspaces.ensure(id[:-2], 20002, 20003)
+    house.runtime.unpause(id)
+    assert house.run(id, "sh", "-c", "echo more >> file; cat file") == (0, "first\nmore\n")
+
+
 def test_what_runs_with_a_user_that_was_taken_is_ended_and_nothing_else(town: Town) -> None:
     house = town.house()
     id = house.make("sleep", "100")

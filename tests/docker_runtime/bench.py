@@ -23,6 +23,7 @@ from controller.runtime.protocol import ExecRequest
 from controller.runtime.secrets import FolderSecrets
 from controller.runtime.workspace import WorkspaceFolder
 from tests.support import images
+from tests.support.preparing import prepared
 
 T = TypeVar("T")
 SMALL: Mapping[str, Any] = {
@@ -64,11 +65,13 @@ class Bench:
         self._runtimes.append(runtime)
         return runtime
 
-    def create(self, name: str = "web", spec: Mapping[str, Any] | None = None, *, slot: Slot = "a") -> Observed:
+    def create(
+        self, name: str = "web", spec: Mapping[str, Any] | None = None, *, slot: Slot = "a", uid: str = ""
+    ) -> Observed:
         """Prepare and create a sandbox from busybox, small limits and what the spec says."""
         wanted = desired(name, spec)
-        owner = Owner(self.instance, wanted.key, str(uuid4()), 1, wanted.spec_hash, slot)
-        self.runtime.prepare(wanted)
+        owner = Owner(self.instance, wanted.key, uid or str(uuid4()), 1, wanted.spec_hash, slot)
+        prepared(self.runtime, wanted)
         id = self.runtime.create(wanted, owner)
         return self.look(name, id)
 

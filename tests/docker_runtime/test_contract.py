@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,3 +108,17 @@ def test_one_that_stands_has_no_contract(bench: Bench) -> None:
 
 def test_a_process_that_is_gone_tells_nothing() -> None:
     assert live_process(1 << 22) is None
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x0cSeccomp:\t9", b"a\xc2\x85b\x1cc"])
+def test_a_process_of_whatever_name_tells_all(name: bytes) -> None:
+    rename = f"open('/proc/self/comm', 'wb').write({name!r}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", rename], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        live = live_process(process.pid)
+        process.communicate(b"\n")
+    assert live is not None
+    assert live.status["Seccomp"] in ("0", "2")
+    assert "lo" in live.interfaces
+    assert "/" in live.mounts

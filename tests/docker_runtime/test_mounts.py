@@ -85,3 +85,43 @@ def test_a_symlink_swapped_in_after_admission_is_seen(bench: Bench) -> None:
     shared.symlink_to("/etc")
     with pytest.raises(CannotRunError, match="leads to /etc"):
         bench.run("second", spec)
+
+
+MOUNTED = {"target": "/data", "readOnly": False}
+
+
+@pytest.mark.docker
+def test_a_folder_that_another_sandbox_led_elsewhere_is_not_bound_at_the_next_start(bench: Bench) -> None:
+    shared = bench.allowed / "shared"
+    (shared / "below").mkdir(parents=True)
+    os.chown(shared, 10001, 10001)
+    victim = bench.run("victim", {"filesystem": {"mounts": [{**MOUNTED, "source": f"{shared}/below"}]}})
+    hostile = bench.run("hostile", {"filesystem": {"mounts": [{**MOUNTED, "source": str(shared)}]}})
+    bench.runtime.stop(victim.id, 1)
+    assert bench.sh(hostile.id, "mv /data/below /data/aside && ln -s / /data/below")[0] == 0
+    with pytest.raises(RuntimeFailure, match="below leads to / by now") as caught:
+        bench.runtime.start(victim.id)
+    assert not caught.value.terminal
+    assert bench.sh(hostile.id, "rm /data/below && mv /data/aside /data/below")[0] == 0
+    bench.runtime.start(victim.id)
+    assert bench.sh(victim.id, "ls /data") == (0, "")
+
+
+@pytest.mark.docker
+def test_what_may_not_be_mounted_any_more_is_not_bound_at_the_next_start(bench: Bench) -> None:
+    shared = bench.allowed / "shared"
+    shared.mkdir()
+    seen = bench.run(spec={"filesystem": {"mounts": [{**MOUNTED, "source": str(shared)}]}})
+    bench.runtime.stop(seen.id, 1)
+    with pytest.raises(CannotRunError, match="outside of the allowed prefixes"):
+        bench.another(bind_prefixes=()).start(seen.id)
+    with pytest.raises(CannotRunError, match="the daemon's own files"):
+        bench.another(forbidden=(str(shared),)).start(seen.id)
+
+
+@pytest.mark.docker
+def test_one_whose_state_folder_is_forbidden_is_started_again_with_its_workspace(bench: Bench) -> None:
+    seen = bench.run()
+    bench.runtime.stop(seen.id, 1)
+    bench.another(forbidden=(str(bench.state),)).start(seen.id)
+    assert bench.sh(seen.id, "touch file")[0] == 0

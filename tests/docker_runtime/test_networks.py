@@ -13,7 +13,7 @@ import pytest
 from docker import DockerClient
 
 from controller.model.errors import ConflictError, NotOwnedError
-from controller.model.identity import LABEL_INSTANCE, Key
+from controller.model.identity import LABEL_INSTANCE, Key, sandbox_key
 from controller.model.observed import Assurance, Observed
 from controller.runtime.docker import firewall
 from tests.docker_runtime.bench import Bench, desired, until
@@ -153,6 +153,16 @@ def test_one_that_was_prepared_is_kept_while_its_sandbox_is_wanted(bench: Bench,
     assert networks(bench, raw) == [name]
     bench.runtime.collect_garbage(nobody)
     assert networks(bench, raw) == []
+
+
+def test_those_that_are_wanted_no_more_are_not_remembered(bench: Bench, raw: DockerClient, name: str) -> None:
+    for sandbox in ("one", "two"):
+        bench.runtime.prepare(desired(sandbox, BRIDGED))
+    bench.runtime.collect_garbage(lambda key: key.name == "two")
+    assert bench.runtime._networks._users == {name: {sandbox_key("default", "two")}}
+    raw.api.remove_network(name)
+    bench.runtime.collect_garbage(nobody)
+    assert (bench.runtime._networks._users, bench.runtime._networks._locks._locks) == ({}, {})
 
 
 def test_one_that_nobody_uses_is_removed(bench: Bench, raw: DockerClient) -> None:

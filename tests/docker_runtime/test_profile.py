@@ -10,8 +10,9 @@ import pytest
 from controller.model.errors import CannotRunError
 from controller.model.identity import Owner
 from controller.model.spec import Limits
+from controller.runtime.cgroup.limits import cpu_quota
 from controller.runtime.docker.labels import key_of, owner_of, template_of
-from controller.runtime.docker.profile import Host, container_body, cpu_of, cpu_pair, resources, sandbox_pids
+from controller.runtime.docker.profile import Host, container_body, cpu_of, resources, sandbox_pids
 from tests.docker_runtime.bench import desired
 
 UID = "3b9f8a52-5a0c-4b4e-9a6e-0d5c1f1f2a10"
@@ -82,7 +83,7 @@ def test_command_and_args_are_those_of_kubernetes(
     ("millis", "pair"), [(500, (50000, 100000)), (10, (1000, 100000)), (9, (9000, 1000000)), (1, (1000, 1000000))]
 )
 def test_every_thousandth_of_a_core_survives_the_way_to_the_engine_and_back(millis: int, pair: tuple[int, int]) -> None:
-    assert cpu_pair(millis) == pair
+    assert cpu_quota(millis) == pair
     assert cpu_of(*pair) == millis
 
 

@@ -30,7 +30,7 @@ V1_BUSY = "write /sys/fs/cgroup/memory/x/memory.limit_in_bytes: device or resour
         (404, "No such container: abc", InstanceNotFoundError),
         (404, "No such exec instance: abc", InstanceNotFoundError),
         (404, "no such image: x:1: No such image: x:1", ImageUnavailableError),
-        (404, "network abc not found", ConflictError),
+        (404, "network abc not found", InstanceNotFoundError),
         (409, 'Conflict. The container name "/x" is already in use', ConflictError),
         (400, "Unknown runtime specified foo", CannotRunError),
         (400, 'OCI runtime create failed: exec: "/nope": stat /nope: no such file or directory', CannotRunError),

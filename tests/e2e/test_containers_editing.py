@@ -199,12 +199,34 @@ def test_the_old_one_is_looked_after_while_its_replacement_has_no_image(
     assert outside_shared.identity("kept")[::2] == (container, started)
 
 
+@pytest.mark.root
+def test_what_an_edit_of_the_user_cannot_replace_keeps_its_workspace(shared: RunningDaemon) -> None:
+    shared.declare("owner")
+    shared.wait_ready("owner")
+    sh(shared, "owner", "echo first > file")
+    shared.declare("owner", user="20002:20002", command=["sh", "-c", "echo theirs > theirs; exit 3"])
+    shared.wait_condition("owner", "Degraded", "True", "ReplaceFailed")
+    shared.wait_ready("owner")
+    assert sh(shared, "owner", "echo more >> file; cat file theirs") == "first\nmore\ntheirs\n"
+
+
 AS_DIRECTORY = """
     apiVersion: sandkeeper.dev/v1alpha1
     kind: Sandbox
     metadata: {name: moves}
     spec: {isolation: directory, command: [sleep, "1000"]}
     """
+
+
+@pytest.mark.root
+def test_a_directory_that_no_container_can_replace_keeps_its_workspace(shared: RunningDaemon) -> None:
+    shared.write("moves-not.yaml", AS_DIRECTORY.replace("moves", "moves-not"))
+    shared.wait_ready("moves-not")
+    sh(shared, "moves-not", "echo first > file")
+    shared.declare("moves-not", command=["sh", "-c", "exit 3"])
+    shared.wait_condition("moves-not", "Degraded", "True", "ReplaceFailed")
+    shared.wait_ready("moves-not")
+    assert sh(shared, "moves-not", "echo more >> file; cat file") == "first\nmore\n"
 
 
 @pytest.mark.root

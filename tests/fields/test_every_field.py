@@ -18,6 +18,7 @@ from controller.model.observed import Usage
 from tests.docker_runtime.bench import Bench, desired
 from tests.fields.leaves import schema_leaves
 from tests.loop.harness import Harness, document
+from tests.support.preparing import prepared
 
 Spec = Mapping[str, Any]
 BRIDGE: Spec = {"network": {"mode": "bridge"}}
@@ -143,10 +144,10 @@ def test_a_leaf_changes_what_the_loop_does(leaf: str, tmp_path: Path) -> None:
 @pytest.mark.docker
 @pytest.mark.root
 def test_the_pull_policy_changes_what_becomes_of_an_image_that_is_there(bench: Bench) -> None:
-    bench.runtime.prepare(desired("web", {"imagePullPolicy": "IfNotPresent"}))
-    bench.runtime.prepare(desired("web", {"imagePullPolicy": "Never"}))
+    prepared(bench.runtime, desired("web", {"imagePullPolicy": "IfNotPresent"}))
+    prepared(bench.runtime, desired("web", {"imagePullPolicy": "Never"}))
     with pytest.raises(RuntimeFailure):
-        bench.runtime.prepare(desired("web", {"imagePullPolicy": "Always"}))
+        prepared(bench.runtime, desired("web", {"imagePullPolicy": "Always"}))
 
 
 @pytest.mark.parametrize(

@@ -238,12 +238,14 @@ class CountingRecorder:
     """Counts by name."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def reconciled(self, result: str, seconds: float) -> None:
         self._count(f"reconciled {result}")
 
     def operated(self, runtime: str, operation: str, result: str, seconds: float) -> None:
         self._count(f"{operation} {result}")
+        self.seconds[f"{operation} {result}"] = seconds
 
     def ticked(self, seconds: float, overran: bool) -> None:
         self._count("ticked")

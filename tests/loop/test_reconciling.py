@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,6 +22,7 @@ from controller.model.identity import sandbox_key
 from controller.model.observed import InstanceState
 from controller.model.status import Phase
 from tests.loop.harness import Harness, document
+from tests.loop.memory import Lines
 
 
 @pytest.fixture
@@ -175,6 +178,18 @@ def test_a_lasting_conflict_keeps_no_old_one_frozen_for_ever(harness: Harness) -
     assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ReplaceFailed")
 
 
+def test_a_contract_that_cannot_be_read_stops_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> NoReturn:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a name that a sandbox gave itself")
+
+    monkeypatch.setattr(harness.docker, "contract", unreadable)
+    harness.declare(document("web"))
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.condition("web", ConditionType.LIMITS_ENFORCED)[0] == "Unknown"
+    assert "reconciled panic" not in harness.recorder.counts
+
+
 def test_a_resize_below_usage_keeps_the_sandbox_running_and_is_tried_again(harness: Harness) -> None:
     harness.declare(document("web", resources={"limits": {"memory": "64Mi"}}))
     harness.advance(2)
@@ -270,6 +285,21 @@ def test_a_crashing_sandbox_backs_off_and_its_last_words_are_kept(harness: Harne
     assert last is not None
     assert (last.cause, last.exit_code, last.log_tail) == ("exited with status 1", 1, "the last line\n")
     assert len(harness.store.terminations(sandbox_key("default", "web"))) == 3
+
+
+def test_of_a_long_last_line_no_more_is_held_than_is_kept(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = [b"x" * 65536] * 64 + [b"the end\n"]
+    monkeypatch.setattr(harness.docker, "logs", lambda *_, **__: Lines(chunks))
+    harness.declare(document("web", command=["false"]))
+    harness.docker.end(harness.docker.only().id, code=1)
+    tracemalloc.start()
+    harness.wake("web")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    last = harness.entry("web").record.last_termination
+    assert last is not None
+    assert (len(last.log_tail), last.log_tail[-9:]) == (4096, "xthe end\n")
+    assert peak < 1 << 20
 
 
 def test_a_dependency_is_ready_before_its_dependent_starts_and_goes_after_it(harness: Harness) -> None:

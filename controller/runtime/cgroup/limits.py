@@ -13,7 +13,7 @@ from controller.runtime.cgroup import files
 from controller.runtime.cgroup.hierarchy import CgroupPaths
 
 _UNLIMITED_V1: Final = 1 << 62  # v1 shows "no limit" as the largest whole number of pages below 2**63
-_PERIOD: Final = 100_000  # microseconds, the kernel's default
+DEFAULT_PERIOD: Final = 100_000  # microseconds, the kernel's default
 _LONG_PERIOD: Final = 1_000_000  # the kernel's longest; its least quota of 1,000 is then one thousandth of a core
 _LEAST_QUOTA: Final = 1_000
 _FILES: Final = {
@@ -83,8 +83,7 @@ def apply_cpu(paths: CgroupPaths, cpu: int | None) -> None:
     """Put a cpu limit alone in force, in thousandths of a core; None takes it away. Raises as apply_limits."""
     if paths.cpu is None:
         return
-    period = _PERIOD if cpu is None or cpu * _PERIOD // 1000 >= _LEAST_QUOTA else _LONG_PERIOD
-    quota = None if cpu is None else max(_LEAST_QUOTA, cpu * period // 1000)
+    quota, period = (None, DEFAULT_PERIOD) if cpu is None else cpu_quota(cpu)
     try:
         if paths.version == 2:
             _put(paths.cpu, "cpu.max", f"{'max' if quota is None else quota} {period}")
@@ -93,6 +92,12 @@ def apply_cpu(paths: CgroupPaths, cpu: int | None) -> None:
         _put(paths.cpu, "cpu.cfs_quota_us", "-1" if quota is None else str(quota))
     except OSError as exc:
         raise _translated(exc) from exc
+
+
+def cpu_quota(cpu: int) -> tuple[int, int]:
+    """Quota and period, in microseconds, for thousandths of a core."""
+    period = DEFAULT_PERIOD if cpu * DEFAULT_PERIOD // 1000 >= _LEAST_QUOTA else _LONG_PERIOD
+    return max(_LEAST_QUOTA, cpu * period // 1000), period
 
 
 def _apply_memory(paths: CgroupPaths, memory: int | None) -> None:

@@ -14,9 +14,11 @@ from typing import Final
 import structlog
 import uv
 
+from controller.model.clock import Clock
 from controller.model.errors import ConflictError, EnvironmentFailedError, RuntimeFailure
 from controller.model.identity import Key, digest_of
 from controller.model.spec import Desired, SandboxSpec
+from controller.runtime.background import Background
 from controller.runtime.directory.config import DirectoryConfig
 from controller.runtime.directory.folders import erase
 from controller.runtime.directory.interpreter import Interpreter, find_interpreter
@@ -29,6 +31,8 @@ _STAGED: Final = ".staged-"
 _FORGOTTEN_SECONDS: Final = 3600.0
 _PYTHON: Final = re.compile(r"(python|pip)(\d+(\.\d+)?)?")
 _LAST_LINES: Final = 12
+_MOST_BUILDS: Final = 8
+_JOIN_SECONDS: Final = 2.0
 
 
 def requirements_of(spec: SandboxSpec) -> tuple[str, ...] | None:
@@ -44,48 +48,43 @@ def requirements_of(spec: SandboxSpec) -> tuple[str, ...] | None:
 class Environments:
     """Made aside while the present instance still runs, then taken into a new instance's folder in one step."""
 
-    def __init__(self, config: DirectoryConfig) -> None:
+    def __init__(self, config: DirectoryConfig, clock: Clock) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._building: set[str] = set()
+        self._given_up: set[str] = set()
         self._closed = False
+        self.builds = Background("environment", _MOST_BUILDS, clock)
+        self.builds.on_unwanted = self._give_up
 
     def close(self) -> None:
         """End what is being installed; nothing is installed from now on."""
+        self.builds.close()
         with self._lock:
             self._closed = True
-            for process in self._running:
+            for process in self._running.values():
                 process.kill()
+        self.builds.join(_JOIN_SECONDS)
 
-    def prepare(self, desired: Desired) -> Interpreter | None:
-        """Make the environment that a create will take, where one is needed. Raises EnvironmentFailedError."""
+    def prepare(self, desired: Desired) -> None:
+        """Have the environment that a create will take, where one is needed. Raises PreparingError while it is made,
+        EnvironmentFailedError.
+        """
         requirements = requirements_of(desired.spec)
         if requirements is None:
-            return None
-        interpreter = find_interpreter(self._config.python, self._stranger())
+            return
         staged = self._staged(desired)
-        try:
-            for former in staged.parent.glob(f"{_staged_prefix(desired.key)}*"):
-                self.discard(former)
-            staged.mkdir(parents=True)
-        except OSError as exc:
-            raise translated(exc, f"cannot make an environment in {staged}") from exc
-        try:
-            self._build(staged, interpreter, requirements)
-        except BaseException:
-            self.discard(staged)
-            raise
-        return interpreter
+        self.builds.demand(desired.key, staged.name, lambda: self._make(desired.key, staged, requirements))
 
     def take(self, desired: Desired, folder: Path) -> Interpreter | None:
-        """Move the environment into an instance's folder, made now where it was not prepared. Raises as `prepare`."""
+        """Move the environment into an instance's folder. Raises ConflictError where it was not prepared."""
         if requirements_of(desired.spec) is None:
             return None
         staged = self._staged(desired)
-        if (staged / VENV_FOLDER / "pyvenv.cfg").exists():
-            interpreter: Interpreter | None = find_interpreter(self._config.python, self._stranger())
-        else:
-            interpreter = self.prepare(desired)
+        if not (staged / VENV_FOLDER / "pyvenv.cfg").exists():
+            raise ConflictError(f"the environment of {desired.key} is not there: it is made again")
+        interpreter = find_interpreter(self._config.python, self._stranger())
         try:
             (staged / VENV_FOLDER).rename(folder / VENV_FOLDER)
             staged.rmdir()
@@ -115,6 +114,34 @@ class Environments:
     def _stranger(self) -> int | None:
         """Any user of a sandbox's: none of them has a file of the machine's own."""
         return self._config.first_uid if os.geteuid() == 0 else None
+
+    def _make(self, key: Key, staged: Path, requirements: Sequence[str]) -> None:
+        interpreter = find_interpreter(self._config.python, self._stranger())
+        with self._lock:
+            building = frozenset(self._building)
+            self._building.add(staged.name)
+        try:
+            for former in staged.parent.glob(f"{_staged_prefix(key)}*"):
+                if former.name not in building:  # those were given up, and discard themselves
+                    self.discard(former)
+            staged.mkdir(parents=True)
+            self._build(staged, interpreter, requirements)
+        except OSError as exc:
+            raise translated(exc, f"cannot make an environment in {staged}") from exc
+        except BaseException:
+            self.discard(staged)
+            raise
+        finally:
+            with self._lock:
+                self._building.discard(staged.name)
+                self._given_up.discard(staged.name)
+
+    def _give_up(self, name: str) -> None:
+        """Nobody wants it any more: end its installation."""
+        with self._lock:
+            self._given_up.add(name)
+            if name in self._running:
+                self._running[name].kill()
 
     def _build(self, staged: Path, interpreter: Interpreter, requirements: Sequence[str]) -> None:
         """In one installation: uv runs the environment's Python before it, and never once foreign files are in it."""
@@ -149,8 +176,7 @@ class Environments:
     def _run_to_end(self, words: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str]:
         """Exit status and stderr. Raises TimeoutExpired, OSError; ConflictError where the daemon is ending."""
         with self._lock:
-            if self._closed:
-                raise ConflictError("the daemon is ending")
+            self._refuse_in_vain(folder.name)
             process = subprocess.Popen(
                 words,
                 cwd=folder,  # no settings of a project that the daemon happens to run in
@@ -162,17 +188,22 @@ class Environments:
                 errors="replace",
                 umask=0o022,  # readable for the sandbox's user, whatever the daemon's own
             )
-            self._running.add(process)
+            self._running[folder.name] = process
         with process:
             try:
                 _, stderr = process.communicate(timeout=self._config.install_timeout)
             finally:
                 process.kill()
                 with self._lock:
-                    self._running.discard(process)
+                    del self._running[folder.name]
+        self._refuse_in_vain(folder.name)
+        return process.returncode, stderr
+
+    def _refuse_in_vain(self, name: str) -> None:
         if self._closed:
             raise ConflictError("the daemon is ending")
-        return process.returncode, stderr
+        if name in self._given_up:
+            raise ConflictError("nobody wanted it any more: look again")
 
 
 def _staged_prefix(key: Key) -> str:

@@ -155,6 +155,7 @@ class Lifecycle:
         """Thaw it."""
         with self._held(id):
             entry = self._parts.inventory.get(id)
+            self._parts.users.give_back(entry)
             self._parts.processes.thaw(entry)
             self._mark_paused(entry, False)
 

@@ -67,7 +67,7 @@ class DirectoryRuntime:
         self._meter = UsageMeter(self._groups, self._processes, disk, clock)
         self._client = SupervisorClient(config.run_dir, config.request_timeout)
         self._launcher = Launcher(secrets)
-        self._environments = Environments(config)
+        self._environments = Environments(config, clock)
         self._lifecycle = Lifecycle(
             Parts(
                 config=config,
@@ -121,7 +121,7 @@ class DirectoryRuntime:
         return tuple(observed for observed in seen if observed is not None)
 
     def prepare(self, desired: Desired) -> None:
-        """Make its environment, where something of it needs one. Raises EnvironmentFailedError."""
+        """Have its environment, where something of it needs one. Raises PreparingError, EnvironmentFailedError."""
         self._environments.prepare(desired)
 
     def create(self, desired: Desired, owner: Owner) -> str:
@@ -188,12 +188,14 @@ class DirectoryRuntime:
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Follow the supervisor, now or as soon as there is one; first end what a lost one has left behind."""
         self._wake = wake
+        self._environments.builds.listen(wake)
         self._client.before_request = self._events.follow
         self._events.follow()
         self._lifecycle.recover()
 
-    def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:  # noqa: ARG002 - nothing of it is kept by key
+    def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
         """Remove environments never taken, folders half removed, and control groups of nobody."""
+        self._environments.builds.retain(wanted)
         self._environments.discard_forgotten()
         for doomed in self._config.directories.glob(f"{REMOVED}*"):
             with _logged(doomed.name):

@@ -51,6 +51,13 @@ class Users:
         log.warning("user_changed", id=entry.id, former=entry.record.host_uid, user=host_uid)
         return replace(entry, record=record)
 
+    def give_back(self, entry: Entry) -> None:
+        """Its user has its folders again: a container of the sandbox may have had them since, and failed. Raises
+        RuntimeFailure.
+        """
+        if self.has(entry):
+            self._have_folders(entry, entry.record.host_uid)
+
     def _have_folders(self, entry: Entry, host_uid: int | None) -> None:
         owner = (os.geteuid(), os.getegid()) if host_uid is None else (host_uid, host_uid)
         tmp = entry.folder / TMP_FOLDER

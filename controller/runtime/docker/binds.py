@@ -1,4 +1,4 @@
-"""The last look at what a manifest mounts, right before the engine is asked to bind it."""
+"""The last look at what a manifest mounts, right before the engine is asked to bind it: it resolves at every start."""
 
 from __future__ import annotations
 
@@ -22,12 +22,22 @@ def checked_binds(
     engine's socket, RuntimeFailure where it is missing. What is swapped after this look is the business of whoever may
     write below the prefixes.
     """
-    rules = _Rules(
-        allowed=tuple(os.path.realpath(prefix) for prefix in prefixes),
-        forbidden=tuple(os.path.realpath(folder) for folder in forbidden),
-        socket=os.path.realpath(socket),
-    )
-    return tuple(_checked(mount, rules) for mount in mounts)
+    rules = _rules(prefixes, socket, forbidden)
+    return tuple(bind(_checked(mount.source, rules), mount.target, read_only=mount.read_only) for mount in mounts)
+
+
+def check_again(sources: Iterable[str], prefixes: Sequence[str], socket: str, forbidden: Sequence[str] = ()) -> None:
+    """Look again at what was bound once: another sandbox that may write there can have led it elsewhere since.
+
+    Raises as `checked_binds`, and RuntimeFailure where a source now leads anywhere else.
+    """
+    rules = _rules(prefixes, socket, forbidden)
+    for source in sources:
+        if (real := os.path.realpath(source)) != source:
+            raise RuntimeFailure(
+                f"{source} leads to {real} by now, and not what was mounted when this sandbox was made: put it back"
+            )
+        _checked(source, rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +49,27 @@ class _Rules:
     socket: str
 
 
-def _checked(mount: Mount, rules: _Rules) -> dict[str, Any]:
-    source = os.path.realpath(mount.source)
+def _rules(prefixes: Sequence[str], socket: str, forbidden: Sequence[str]) -> _Rules:
+    return _Rules(
+        allowed=tuple(os.path.realpath(prefix) for prefix in prefixes),
+        forbidden=tuple(os.path.realpath(folder) for folder in forbidden),
+        socket=os.path.realpath(socket),
+    )
+
+
+def _checked(given: str, rules: _Rules) -> str:
+    """Where it really leads."""
+    source = os.path.realpath(given)
     if _is_below(rules.socket, source):
-        raise CannotRunError(f"{mount.source} holds the engine's socket, which is never bound: mount a narrower folder")
+        raise CannotRunError(f"{given} holds the engine's socket, which is never bound: mount a narrower folder")
     if any(_is_below(source, folder) or _is_below(folder, source) for folder in rules.forbidden):
-        raise CannotRunError(
-            f"{mount.source} leads to the daemon's own files, which are never bound: use another folder"
-        )
+        raise CannotRunError(f"{given} leads to the daemon's own files, which are never bound: use another folder")
     if not any(_is_below(source, prefix) for prefix in rules.allowed):
         known = ", ".join(rules.allowed) or "none are set"
-        raise CannotRunError(
-            f"{mount.source} leads to {source}, outside of the allowed prefixes ({known}); see --allow-path"
-        )
+        raise CannotRunError(f"{given} leads to {source}, outside of the allowed prefixes ({known}); see --allow-path")
     if not Path(source).exists():
-        raise RuntimeFailure(f"{mount.source} does not exist: make it, or correct spec.filesystem.mounts")
-    return bind(source, mount.target, read_only=mount.read_only)
+        raise RuntimeFailure(f"{given} does not exist: make it, or correct spec.filesystem.mounts")
+    return source
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -49,6 +49,7 @@ class Changer:
         self._lock = threading.Lock()
         self._written: dict[str, Limits] = {}
         self.before_start: Callable[[Container], None] = lambda _: None
+        self.before_unpause: Callable[[Container], None] = lambda _: None
 
     def start(self, target: str) -> None:
         """Start it; one that runs is left alone."""
@@ -58,7 +59,12 @@ class Changer:
         if container.state is InstanceState.PAUSED:
             raise ConflictError(f"{container.name} is paused: it is to be thawed, not started")
         self.before_start(container)
-        self._post(container, "start", read=self._timeouts.slow)
+        try:
+            self._post(container, "start", read=self._timeouts.slow)
+        except InstanceNotFoundError as exc:
+            self._observer.owned(target)  # raises where it is this that is gone
+            why = f"{exc}: it was removed from outside; remove {container.name}, it is made again"
+            raise ConflictError(why) from exc
 
     def stop(self, target: str, grace: float) -> None:
         """Stop it; a paused one is thawed by the engine to hear its signal."""
@@ -92,6 +98,7 @@ class Changer:
             return
         if container.state is not InstanceState.PAUSED:
             raise ConflictError(f"{container.name} is not paused: look again")
+        self.before_unpause(container)
         self._post(container, "unpause")
 
     def update(self, target: str, limits: Limits) -> None:
@@ -136,6 +143,11 @@ class Changer:
             if written is not None and written.memory and live.memory and 0 <= written.memory - live.memory < 1 << 16:
                 return replace(found, memory=written.memory)
         return found
+
+    def forget(self, id: str) -> None:
+        """It is gone."""
+        with self._lock:
+            self._written.pop(id, None)
 
     def _delete(self, container: Container) -> None:
         path = f"/containers/{quoted(container.id)}"

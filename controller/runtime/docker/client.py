@@ -9,22 +9,19 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import docker
 import urllib3
-from docker import auth
 from docker.transport.unixconn import UnixHTTPConnectionPool
 
 from controller.model.errors import EngineTimeoutError, EngineUnavailableError, RuntimeFailure
-from controller.runtime.docker.config import DockerConfig
+from controller.runtime.docker.config import DockerConfig, Timeouts
 from controller.runtime.docker.locate import engine_socket
 from controller.runtime.docker.stream import EngineStream, StreamRequest
 from controller.runtime.docker.translate import TRANSPORT_ERRORS, from_answer, from_exception, message_of
 
-_ANY_VERSION: Final = "1.41"  # docker-py must be told one; what calls carry is what the engine says of itself
+_ANY_VERSION: Final = "1.41"  # of an engine that does not say its own
 _REFUSED: Final = 400
 _LEAST_POOL: Final = 64  # of connections kept; one too many is thrown away with a warning on stderr
 
@@ -42,6 +39,11 @@ class EngineClient:
         self._pool: UnixHTTPConnectionPool | None = None
         self._version = ""
         self.on_failure: Callable[[RuntimeFailure], None] = lambda _: None
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long calls may take."""
+        return self._timeouts
 
     @property
     def socket(self) -> str:
@@ -78,16 +80,6 @@ class EngineClient:
         """Ask for a stream."""
         self._connected()
         stream.open(method, f"/v{self._version}{path}")
-
-    def registry_auth(self, repository: str) -> str:
-        """What a pull of this repository carries as X-Registry-Auth, from the caller's own Docker settings."""
-        try:
-            registry, _ = auth.resolve_repository_name(repository)
-            with closing(docker.APIClient(base_url=f"unix://{self.socket}", version=_ANY_VERSION)) as api:
-                header = auth.get_config_header(api, registry)
-        except TRANSPORT_ERRORS as exc:
-            raise RuntimeFailure(f"Docker's settings for {repository} cannot be read: {exc}") from exc
-        return header.decode() if isinstance(header, bytes) else header or ""
 
     def reset(self) -> None:
         """Forget connections and the engine's version: another engine may be behind the socket now.

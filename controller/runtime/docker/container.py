@@ -35,7 +35,8 @@ class Container:
     """What is kept of an inspected container. `exit` lacks what only the runtime can tell: an engine's restart.
 
     `upper` is the writable layer on this machine ("" where the storage driver has none), `volumes` the anonymous
-    volumes that the image asked for.
+    volumes that the image asked for, `sandbox_uid` the sandbox's ("" where its labels are not a sandbox's), `user` as
+    the engine was given it, `binds` the folders of this machine that are mounted in it.
     """
 
     id: str
@@ -51,6 +52,9 @@ class Container:
     network: str
     upper: str
     volumes: tuple[str, ...]
+    sandbox_uid: str
+    user: str
+    binds: tuple[str, ...]
 
     @property
     def gvisor(self) -> bool:
@@ -60,7 +64,8 @@ class Container:
 
 def container_of(info: Mapping[str, Any]) -> Container:
     """The container of an inspect."""
-    host, state = info["HostConfig"], info["State"]
+    host, state, config = info["HostConfig"], info["State"], info["Config"]
+    owner = owner_of(config.get("Labels"))
     runtime = host.get("Runtime") or ""
     return Container(
         id=info["Id"],
@@ -75,7 +80,10 @@ def container_of(info: Mapping[str, Any]) -> Container:
         oci_runtime=runtime,
         network=host.get("NetworkMode", ""),
         upper=str(((info.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir", "")),
-        volumes=tuple(mount["Source"] for mount in info.get("Mounts") or () if mount.get("Type") == "volume"),
+        volumes=_mounted(info, "volume"),
+        sandbox_uid=owner.uid if owner is not None else "",
+        user=config.get("User") or "",
+        binds=_mounted(info, "bind"),
     )
 
 
@@ -137,6 +145,10 @@ def seconds_of(text: str | None) -> float | None:
     return moment.timestamp() + (float(f"0.{rest}") if rest.isdecimal() else 0.0)
 
 
+def _mounted(info: Mapping[str, Any], type_: str) -> tuple[str, ...]:
+    return tuple(mount["Source"] for mount in info.get("Mounts") or () if mount.get("Type") == type_)
+
+
 def _limits(host: Mapping[str, Any], gvisor: bool) -> Limits:
     pids = host.get("PidsLimit") or 0
     return Limits(
@@ -150,7 +162,7 @@ def _limits(host: Mapping[str, Any], gvisor: bool) -> Limits:
 
 
 def _exit(state: Mapping[str, Any]) -> Exit | None:
-    """The kernel's oom mark stays with a container whose child was killed once: only an end by SIGKILL is one."""
+    """The engine's oom mark stays with a container whose child was killed once: only an end by SIGKILL can be one."""
     finished_at = seconds_of(state.get("FinishedAt"))
     if state_of(state.get("Status", "")) is not InstanceState.EXITED or finished_at is None:
         return None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from controller.model.errors import ConflictError, InstanceNotFoundError, NotOwnedError, RuntimeFailure, StateError
 from controller.model.identity import LABEL_INSTANCE, Owner, instance_name
 from controller.model.spec import Desired, SandboxSpec
-from controller.runtime.docker.binds import checked_binds
+from controller.runtime.docker.binds import check_again, checked_binds
 from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.config import DockerConfig
+from controller.runtime.docker.container import Container
 from controller.runtime.docker.health import EngineHealth
 from controller.runtime.docker.networks import Networks
 from controller.runtime.docker.profile import Host, container_body, runtime_of
 from controller.runtime.secrets import Secrets
 from controller.runtime.workspace import WorkspaceFolder
+
+_NUMERIC_USER: Final = re.compile(r"\d+(:\d+)?")
 
 
 class Creator:
@@ -61,6 +65,18 @@ class Creator:
         except ConflictError as exc:
             raise self._who_is(name, exc) from exc
         return str(answer["Id"])
+
+    def check_again(self, container: Container) -> None:
+        """What a start binds, looked at again: the engine follows it wherever it leads then."""
+        config = self._config
+        workspace = self._workspaces.path(container.sandbox_uid) if container.sandbox_uid else ""
+        sources = [source for source in container.binds if source != workspace]
+        check_again(sources, config.bind_prefixes, self._client.socket, config.forbidden)
+
+    def give_workspace(self, container: Container) -> None:
+        """Have the workspace be its user's: a version with another one may have had it since, and failed."""
+        if container.sandbox_uid and _NUMERIC_USER.fullmatch(container.user):
+            self._workspace(container.sandbox_uid, container.user)
 
     def _binds(self, spec: SandboxSpec) -> tuple[dict[str, Any], ...]:
         config = self._config

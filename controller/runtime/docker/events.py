@@ -61,6 +61,8 @@ class EventWatcher:
             except RuntimeFailure as exc:
                 listener.lost(exc)
                 log.debug("events_lost", error=str(exc))
+            except Exception:
+                log.exception("engine_events_panicked")
             lasted = self._clock.monotonic() - started > _LONGEST_PAUSE
             pause = _FIRST_PAUSE if lasted else min(_LONGEST_PAUSE, pause * 2)
             self._clock.wait(stop, pause)

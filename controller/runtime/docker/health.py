@@ -100,7 +100,10 @@ class EngineHealth:
         """Look at every interval, and every second while the engine is away, until stopped: the body of a thread."""
         self._watched = True
         while not stop.is_set():
-            self.check()
+            try:
+                self.check()
+            except Exception:
+                log.exception("engine_health_panicked")
             self._clock.wait(self._kick, self._interval if self._capabilities.available else _DOWN_INTERVAL)
             self._kick.clear()
 

@@ -1,35 +1,50 @@
-"""Having an image: by pull policy, one pull at a time for each image, whoever else waits for it."""
+"""Having an image: by pull policy, one pull at a time for each image, whoever else wants it, in a thread of its own."""
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
+from typing import Final
 
 import structlog
 from docker.utils import parse_repository_tag
 
-from controller.model.errors import DiskFullError, EngineTimeoutError, ImageUnavailableError, RuntimeFailure
+from controller.model.clock import Clock
+from controller.model.errors import (
+    ConflictError,
+    DiskFullError,
+    EngineTimeoutError,
+    ImageUnavailableError,
+    RuntimeFailure,
+)
+from controller.model.identity import Key
 from controller.model.spec import PullPolicy
+from controller.runtime.background import Background
 from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.config import Timeouts
+from controller.runtime.docker.registry_auth import registry_auth
 from controller.runtime.docker.stream import EngineStream, StreamRequest
 from controller.runtime.docker.translate import from_answer
 
 log = structlog.get_logger(__name__)
 
+_MOST_PULLS: Final = 32  # a registry that does not answer holds up those of other registries no sooner
+
 
 class Images:
     """The engine's images. For any thread."""
 
-    def __init__(self, client: EngineClient, timeouts: Timeouts) -> None:
+    def __init__(self, client: EngineClient, timeouts: Timeouts, clock: Clock) -> None:
         self._client = client
         self._timeouts = timeouts
         self._lock = threading.Lock()
-        self._pulls: dict[str, Future[None]] = {}
         self._streams: set[EngineStream] = set()
+        self._closed = False
+        self.pulls = Background("image-pull", _MOST_PULLS, clock)
 
-    def ensure(self, image: str, policy: PullPolicy) -> None:
-        """Have the image present. Raises ImageUnavailableError with the cause; DiskFullError."""
+    def ensure(self, key: Key, image: str, policy: PullPolicy) -> None:
+        """Have the image present. Raises PreparingError while it is pulled; ImageUnavailableError with the cause,
+        DiskFullError.
+        """
         if policy is not PullPolicy.ALWAYS and self._is_present(image):
             return
         if policy is PullPolicy.NEVER:
@@ -37,11 +52,13 @@ class Images:
                 f"{image} is not present and imagePullPolicy is Never: load or build it (docker load, docker build), "
                 "or let it be pulled"
             )
-        self._pull_once(image)
+        self.pulls.demand(key, f"the pull of {image}", lambda: self._explained_pull(image))
 
     def close(self) -> None:
         """End the pulls that are under way."""
+        self.pulls.close()
         with self._lock:
+            self._closed = True
             streams = list(self._streams)
         for stream in streams:
             stream.close()
@@ -53,40 +70,27 @@ class Images:
             return False
         return True
 
-    def _pull_once(self, image: str) -> None:
-        with self._lock:
-            running = self._pulls.get(image)
-            pull: Future[None] = running if running is not None else Future()
-            self._pulls[image] = pull
-        if running is None:
-            self._lead(image, pull)
-        pull.result()
-
-    def _lead(self, image: str, pull: Future[None]) -> None:
+    def _explained_pull(self, image: str) -> None:
         try:
             self._pull(image)
-        except RuntimeFailure as exc:
-            pull.set_exception(_explained(image, exc))
-        except BaseException as exc:
-            pull.set_exception(exc)
+        except (DiskFullError, ConflictError):
             raise
-        else:
-            pull.set_result(None)
-        finally:
-            with self._lock:
-                del self._pulls[image]
+        except RuntimeFailure as exc:
+            raise _explained(image, exc) from exc
 
     def _pull(self, image: str) -> None:
         repository, tag = parse_repository_tag(image)
         log.info("image_pull_started", image=image)
         request = StreamRequest(
-            headers={"X-Registry-Auth": self._client.registry_auth(repository)},
+            headers={"X-Registry-Auth": registry_auth(repository, self._timeouts.slow)},
             first=self._timeouts.pull_silence,
             silence=self._timeouts.pull_silence,
         )
         path = f"/images/create?fromImage={quoted(repository)}&tag={quoted(tag or 'latest')}"
         stream = self._client.unopened(request)
         with self._lock:
+            if self._closed:
+                raise ConflictError("the daemon is ending")
             self._streams.add(stream)
         try:
             self._client.open(stream, "POST", path)
@@ -103,12 +107,8 @@ class Images:
 
 
 def _explained(image: str, failure: RuntimeFailure) -> RuntimeFailure:
-    if isinstance(failure, DiskFullError):
-        return failure
     why = "the registry fell silent" if isinstance(failure, EngineTimeoutError) else str(failure)
-    explained = ImageUnavailableError(
+    return ImageUnavailableError(
         f"{image} cannot be pulled: {why}. Correct spec.image, make the registry reachable, or bring the image here "
         "(docker load) and use imagePullPolicy IfNotPresent"
     )
-    explained.__cause__ = failure
-    return explained

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,36 +24,41 @@ def live_process(pid: int, proc: str = "/proc") -> LiveProcess | None:
     folder = Path(proc, str(pid))
     try:
         return LiveProcess(
-            status=_status((folder / "status").read_text()),
-            mounts=_mounts((folder / "mountinfo").read_text()),
-            interfaces=_interfaces((folder / "net/dev").read_text()),
-            open_files=_open_files((folder / "limits").read_text()),
+            status=_status(_lines(folder / "status")),
+            mounts=_mounts(_lines(folder / "mountinfo")),
+            interfaces=_interfaces(_lines(folder / "net/dev")),
+            open_files=_open_files(_lines(folder / "limits")),
         )
     except OSError:
         return None
 
 
-def _status(text: str) -> Mapping[str, str]:
-    pairs = (line.partition(":") for line in text.splitlines())
+def _lines(file: Path) -> list[str]:
+    """Names in it are whatever bytes the sandbox chose, and what else `splitlines` takes for a line's end."""
+    return file.read_text(errors="replace").split("\n")[:-1]
+
+
+def _status(lines: Sequence[str]) -> Mapping[str, str]:
+    pairs = (line.partition(":") for line in lines)
     return {name: value.strip() for name, _, value in pairs}
 
 
-def _mounts(text: str) -> Mapping[str, frozenset[str]]:
+def _mounts(lines: Sequence[str]) -> Mapping[str, frozenset[str]]:
     """The last mount on a point is the one in force; its own options and those of its file system together."""
     found = {}
-    for line in text.splitlines():
+    for line in lines:
         fields, _, rest = line.partition(" - ")
         parts = fields.split(" ")
         found[parts[4]] = frozenset(parts[5].split(",")) | frozenset(rest.split(" ")[-1].split(",")) - {"ro", "rw"}
     return found
 
 
-def _interfaces(text: str) -> frozenset[str]:
-    return frozenset(line.partition(":")[0].strip() for line in text.splitlines()[2:])
+def _interfaces(lines: Sequence[str]) -> frozenset[str]:
+    return frozenset(line.partition(":")[0].strip() for line in lines[2:])
 
 
-def _open_files(text: str) -> int | None:
-    for line in text.splitlines():
+def _open_files(lines: Sequence[str]) -> int | None:
+    for line in lines:
         if line.startswith("Max open files"):
             hard = line.split()[4]
             return int(hard) if hard.isdecimal() else None

@@ -15,10 +15,10 @@ class DockerLogs:
     def __init__(self, client: EngineClient, container: str, tail: int | None, follow: bool) -> None:
         """Raises RuntimeFailure."""
         lines = "all" if tail is None else str(max(0, tail))
+        silence = None if follow else client.timeouts.read
         query = f"stdout=1&stderr=1&tail={lines}&follow={int(follow)}"
-        self._stream: EngineStream = client.stream(
-            "GET", f"/containers/{quoted(container)}/logs?{query}", StreamRequest()
-        )
+        request = StreamRequest(silence=silence)
+        self._stream: EngineStream = client.stream("GET", f"/containers/{quoted(container)}/logs?{query}", request)
 
     def __iter__(self) -> Iterator[bytes]:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from controller.model.errors import ConflictError, InstanceNotFoundError, NotOwn
 from controller.model.identity import LABEL_INSTANCE, LABEL_NAMESPACE, Key
 from controller.runtime.docker import firewall
 from controller.runtime.docker.client import EngineClient, quoted
+from controller.runtime.keyed_locks import KeyedLocks
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +31,7 @@ class Networks:
         self._client = client
         self._instance = instance
         self._clock = clock
-        self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks = KeyedLocks()
         self._users: dict[str, set[Key]] = {}
         self._gaps: dict[str, tuple[float, str]] = {}
 
@@ -47,11 +46,11 @@ class Networks:
     def ensure(self, key: Key) -> None:
         """Have the network of a key's namespace. Raises NotOwnedError where its name is taken by another's."""
         name = self.name_of(key.namespace)
-        with self._lock_of(name):
+        with self._locks.held(name):
             self._users.setdefault(name, set()).add(key)
             try:
                 found = self._client.get(f"/networks/{quoted(name)}")
-            except (InstanceNotFoundError, ConflictError):  # the engine says "network … not found"
+            except InstanceNotFoundError:
                 found = self._create(key.namespace, name)
             if (found.get("Labels") or {}).get(LABEL_INSTANCE) != self._instance:
                 raise NotOwnedError(f"network {name} does not carry this instance's label and is left alone: remove it")
@@ -68,6 +67,8 @@ class Networks:
         now = self._clock.monotonic()
         known = self._gaps.get(namespace)
         if known is None or now - known[0] > _GAP_SECONDS:
+            for stale in [other for other, (at, _) in tuple(self._gaps.items()) if now - at > _GAP_SECONDS]:
+                self._gaps.pop(stale, None)
             known = self._gaps[namespace] = (now, firewall.gap(self.bridge_of(namespace)))
         return known[1]
 
@@ -79,19 +80,22 @@ class Networks:
         containers = self._client.get("/containers/json", {"all": "1", "filters": self._filter()})
         used = {(item.get("HostConfig") or {}).get("NetworkMode") for item in containers}
         for network in ours:
-            with self._lock_of(network["Name"]):
+            with self._locks.held(network["Name"]):
                 if network["Name"] not in used and not self._is_wanted(network["Name"], wanted):
                     self._remove(network)
+        self._forget_users(wanted)
         firewall.sweep()
-
-    def _lock_of(self, name: str) -> threading.Lock:
-        """One for each network, so that a call that hangs holds up no other namespace."""
-        with self._lock:
-            return self._locks.setdefault(name, threading.Lock())
 
     def _is_wanted(self, name: str, wanted: Callable[[Key], bool]) -> bool:
         # Between a prepare and the start that uses its network no container shows that it is needed.
         return any(wanted(key) for key in self._users.get(name, ()))
+
+    def _forget_users(self, wanted: Callable[[Key], bool]) -> None:
+        for name in tuple(self._users):
+            with self._locks.held(name):
+                self._users[name] = {key for key in self._users.get(name, ()) if wanted(key)}
+                if not self._users[name]:
+                    del self._users[name]
 
     def _create(self, namespace: str, name: str) -> Mapping[str, Any]:
         body = {
@@ -112,12 +116,11 @@ class Networks:
     def _remove(self, network: Mapping[str, Any]) -> None:
         try:
             self._client.delete(f"/networks/{quoted(network['Id'])}")
-        except (InstanceNotFoundError, ConflictError):
+        except InstanceNotFoundError:
             log.info("network_gone_meanwhile", network=network["Name"])
         except RuntimeFailure as exc:  # a container joined it meanwhile: the next round sees that
             log.warning("network_not_removed", network=network["Name"], error=str(exc))
             return
-        self._users.pop(network["Name"], None)
         firewall.unblock_link_local((network.get("Options") or {}).get(_BRIDGE, ""))
         log.info("network_removed", network=network["Name"])
 

@@ -16,27 +16,28 @@ from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.container import Container, container_of, observed, observed_in_list
 from controller.runtime.docker.epochs import EngineEpochs
 from controller.runtime.docker.labels import key_filter, key_of, owner_of
+from controller.runtime.docker.oom import OomKills
 
 LiveLimits = Callable[[Container], Limits | None]
-OomSeen = Callable[[str], bool]
 
 
 class Observer:
     """Reads the engine. Keeps the little that the tick needs of each container seen, by id.
 
-    `live_limits` gives what is in force where the engine's own record does not know it, `oom_seen` whether an OOM kill
-    was measured in a container.
+    `live_limits` gives what is in force where the engine's own record does not know it; `on_gone` is told of each
+    container that is there no more.
     """
 
-    def __init__(self, client: EngineClient, instance: str, epochs: EngineEpochs) -> None:
+    def __init__(self, client: EngineClient, instance: str, epochs: EngineEpochs, ooms: OomKills) -> None:
         self._client = client
         self._instance = instance
         self._epochs = epochs
+        self._ooms = ooms
         self._lock = threading.Lock()
         self._known: dict[str, Container] = {}
         self._renamed: dict[str, Key] = {}
         self.live_limits: LiveLimits = lambda _: None
-        self.oom_seen: OomSeen = lambda _: False
+        self.on_gone: Callable[[str], None] = lambda _: None
 
     def list(self) -> Sequence[Observed]:
         """Every container of this instance, in one call."""
@@ -80,6 +81,7 @@ class Observer:
         with self._lock:
             self._known.pop(id, None)
             self._renamed.pop(id, None)
+        self.on_gone(id)
 
     def renamed(self, id: str, key: Key) -> None:
         """It may carry another name than ours now."""
@@ -110,8 +112,8 @@ class Observer:
         end = container.exit
         if end is None:
             return container
-        killed = end.oom_killed or (end.code == 137 and self.oom_seen(container.id))
-        by_engine = not killed and self._epochs.explains(end.finished_at, end.code)
+        by_engine = self._epochs.explains(end.finished_at, end.code)
+        killed = not by_engine and self._ooms.explain(container.id, end, container.started_at)
         return replace(container, exit=replace(end, oom_killed=killed, engine_restarted=by_engine))
 
     def _is_named_well(self, seen: Observed) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from controller.model.errors import CannotRunError
 from controller.model.identity import Owner
 from controller.model.spec import Desired, Limits, NetworkMode, SandboxSpec
+from controller.runtime.cgroup.limits import DEFAULT_PERIOD, cpu_quota
 from controller.runtime.docker.labels import labels_of
 
 LEAST_MEMORY: Final = 6 << 20  # the engine's own floor: "Minimum memory limit allowed is 6MB"
@@ -24,9 +25,6 @@ _GVISOR_RUNTIMES: Final = ("runsc", "gvisor")
 # about 11 more for each process.
 _GVISOR_IDLE_PIDS: Final = 64
 _GVISOR_PIDS_EACH: Final = 16
-_PERIOD: Final = 100_000  # microseconds, the kernel's default
-_LONG_PERIOD: Final = 1_000_000  # its longest: the least quota of 1,000 is then one thousandth of a core
-_LEAST_QUOTA: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +109,16 @@ def resources(limits: Limits, max_cpu: int, gvisor: bool) -> dict[str, int]:
     if limits.memory is not None:
         found |= {"Memory": limits.memory, "MemorySwap": limits.memory}
     if limits.cpu is not None:
-        quota, period = cpu_pair(min(limits.cpu, max_cpu) if max_cpu else limits.cpu)
+        quota, period = cpu_quota(min(limits.cpu, max_cpu) if max_cpu else limits.cpu)
         found |= {"CpuQuota": quota, "CpuPeriod": period}
     if limits.pids is not None:
         found["PidsLimit"] = engine_pids(limits.pids, gvisor)
     return found
 
 
-def cpu_pair(millis: int) -> tuple[int, int]:
-    """CpuQuota and CpuPeriod for thousandths of a core."""
-    period = _PERIOD if millis * _PERIOD // 1000 >= _LEAST_QUOTA else _LONG_PERIOD
-    return millis * period // 1000, period
-
-
 def cpu_of(quota: int, period: int) -> int | None:
     """Thousandths of a core from CpuQuota and CpuPeriod; None is unlimited."""
-    return quota * 1000 // (period or _PERIOD) if quota > 0 else None
+    return quota * 1000 // (period or DEFAULT_PERIOD) if quota > 0 else None
 
 
 def cpu_clamped(millis: int, max_cpu: int) -> str:

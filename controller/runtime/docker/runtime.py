@@ -18,7 +18,7 @@ from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.change import Changer
 from controller.runtime.docker.client import EngineClient
 from controller.runtime.docker.config import DockerConfig
-from controller.runtime.docker.container import RUNTIME
+from controller.runtime.docker.container import RUNTIME, Container
 from controller.runtime.docker.contract import Evidence, contract_rows
 from controller.runtime.docker.create import Creator
 from controller.runtime.docker.engine_process import answering_engine
@@ -32,6 +32,7 @@ from controller.runtime.docker.live import live_process
 from controller.runtime.docker.logs import DockerLogs
 from controller.runtime.docker.networks import Networks
 from controller.runtime.docker.observe import Observer
+from controller.runtime.docker.oom import OomKills
 from controller.runtime.docker.stats import StatsPoller
 from controller.runtime.docker.usage import UsageMeter
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream
@@ -54,13 +55,15 @@ class DockerRuntime:
         epochs = EngineEpochs(config.epoch_file, clock, lambda: answering_engine(self._client.socket))
         self._health = EngineHealth(self._client, epochs, clock, config.ping_interval)
         epochs.on_lost = self._health.suspect
-        self._observer = Observer(self._client, config.instance, epochs)
-        self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock)
+        self._ooms = OomKills(clock)
+        self._observer = Observer(self._client, config.instance, epochs, self._ooms)
+        self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock, self._ooms)
         self._networks = Networks(self._client, config.instance, clock)
-        self._images = Images(self._client, config.timeouts)
+        self._images = Images(self._client, config.timeouts, clock)
         self._creator = Creator(self._client, config, self._health, workspaces, self._networks)
         self._changer = Changer(self._client, self._observer, self._health, self._meter, config.timeouts)
         self._events = EventWatcher(self._client, config.instance, clock)
+        self._lock = threading.Lock()
         self._logs: weakref.WeakSet[DockerLogs] = weakref.WeakSet()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -70,8 +73,9 @@ class DockerRuntime:
         self._client.on_failure = self._health.suspect
         self._health.on_down = self._drop_streams
         self._observer.live_limits = self._changer.live_limits
-        self._observer.oom_seen = self._meter.oom_seen
-        self._changer.before_start = lambda container: self._networks.guard(container.network)
+        self._observer.on_gone = self._gone
+        self._changer.before_start = self._before_start
+        self._changer.before_unpause = self._creator.give_workspace
         self._meter.known = self._observer.known
         self._meter.workspace = workspaces.path
 
@@ -96,7 +100,7 @@ class DockerRuntime:
         """The image by its pull policy, the namespace's network, and a look at all else that a create can fail with."""
         spec = desired.spec
         self._creator.check(spec, self._secrets)
-        self._images.ensure(spec.image, spec.pull_policy)
+        self._images.ensure(desired.key, spec.image, spec.pull_policy)
         if spec.network.mode is NetworkMode.BRIDGE:
             self._networks.ensure(desired.key)
 
@@ -145,7 +149,8 @@ class DockerRuntime:
         """Its output."""
         container = self._observer.owned(target)
         stream = DockerLogs(self._client, container.id, tail, follow)
-        self._logs.add(stream)
+        with self._lock:
+            self._logs.add(stream)
         return stream
 
     def usage(self, instances: Sequence[Observed]) -> Mapping[str, Usage]:
@@ -172,6 +177,7 @@ class DockerRuntime:
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Begin to listen to the engine, and to look after it."""
         self._health.on_change = lambda: wake(None)
+        self._images.pulls.listen(wake)
         listener = Listener(wake, self._health.check, self._health.suspect, self._heard)
         for name, body in (
             ("engine-health", lambda: self._health.watch(self._stop)),
@@ -182,7 +188,8 @@ class DockerRuntime:
             thread.start()
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
-        """Remove networks that nobody uses."""
+        """Remove networks that nobody uses; forget who wanted images."""
+        self._images.pulls.retain(wanted)
         self._networks.collect(wanted)
 
     def close(self) -> None:
@@ -196,14 +203,27 @@ class DockerRuntime:
         self._meter.close()
         self._client.close()
 
+    def _before_start(self, container: Container) -> None:
+        self._creator.check_again(container)
+        self._creator.give_workspace(container)
+        self._networks.guard(container.network)
+
     def _heard(self, action: str, id: str, key: Key) -> None:
         if action == "destroy":
             self._observer.forget(id)
         elif action == "rename":
             self._observer.renamed(id, key)
+        elif action == "oom":
+            self._ooms.note(id)
+
+    def _gone(self, id: str) -> None:
+        self._ooms.forget(id)
+        self._changer.forget(id)
 
     def _drop_streams(self) -> None:
         """What waits on an engine that does not answer would wait for ever."""
         self._events.reconnect()
-        for stream in list(self._logs):
+        with self._lock:
+            streams = list(self._logs)
+        for stream in streams:
             stream.close()

@@ -56,8 +56,14 @@ class StatsPoller:
         while not self._stop.is_set():
             for id in sorted(self._wanted):
                 if not self._stop.is_set():
-                    self._ask(id)
+                    self._ask_safely(id)
             self._clock.wait(self._stop, _INTERVAL)
+
+    def _ask_safely(self, id: str) -> None:
+        try:
+            self._ask(id)
+        except Exception:
+            log.exception("engine_stats_panicked", id=id)
 
     def _ask(self, id: str) -> None:
         try:

@@ -75,11 +75,9 @@ def message_of(content: bytes) -> str:
 
 def _from_absence(text: str) -> RuntimeFailure:
     lower = text.lower()
-    if lower.startswith("network ") and lower.endswith(" not found"):
-        return ConflictError(f"{text}: it was removed from outside; remove what used it, that is made again")
     if "no such image" in lower:
         return ImageUnavailableError(text)
-    if "no such" in lower:
+    if "no such" in lower or (lower.startswith("network ") and lower.endswith(" not found")):
         return InstanceNotFoundError(text)
     return RuntimeFailure(f"the engine does not know this request: {text}")  # a 404 that confirms no absence
 

@@ -16,6 +16,7 @@ from controller.runtime.cgroup.reader import CgroupReader, CgroupSample
 from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.container import Container
 from controller.runtime.docker.group import group_of
+from controller.runtime.docker.oom import OomKills
 from controller.runtime.docker.profile import sandbox_pids
 from controller.runtime.docker.stats import StatsPoller
 
@@ -36,16 +37,18 @@ class UsageMeter:
         disk: DiskWalker,
         stats: StatsPoller,
         clock: Clock,
+        ooms: OomKills,
     ) -> None:
         self._hierarchy = hierarchy
         self._disk = disk
         self._stats = stats
         self._clock = clock
+        self._ooms = ooms
         self._reader = CgroupReader()
         self._lock = threading.Lock()
         self._pids: dict[str, int] = {}
         self._walked: dict[str, tuple[str, Container | None]] = {}
-        self._oom: dict[str, int] = {}
+        self._counted: dict[str, int] = {}
         self.known: Callable[[str], Container | None] = lambda _: None
         self.workspace: Callable[[str], str] = lambda uid: uid
 
@@ -69,10 +72,6 @@ class UsageMeter:
         finally:
             reader.close()
 
-    def oom_seen(self, id: str) -> bool:
-        """Whether the last measurement of its present run, or of the one that just ended, counted an OOM kill."""
-        return self._oom.get(id, 0) > 0
-
     def close(self) -> None:
         """Close every file."""
         self._reader.close()
@@ -83,6 +82,7 @@ class UsageMeter:
     def _let_go(self, live: set[str]) -> None:
         for id in self._pids.keys() - live:
             del self._pids[id]
+            self._counted.pop(id, None)
             self._reader.detach(id)
         for id in self._walked.keys() - live:
             del self._walked[id]
@@ -104,7 +104,7 @@ class UsageMeter:
             log.warning("cgroup_not_read", id=seen.id, error=str(exc))
             return False
         self._pids[seen.id] = seen.pid
-        self._oom.pop(seen.id, None)
+        self._counted.pop(seen.id, None)
         return True
 
     def _walk(self, seen: Observed) -> None:
@@ -146,6 +146,8 @@ class UsageMeter:
         except RuntimeFailure as exc:
             log.warning("cgroup_not_read", id=id, error=str(exc))
             return None
-        if sample is not None and sample.oom_kills:
-            self._oom[id] = sample.oom_kills
+        if sample is not None and sample.oom_kills is not None:
+            if sample.oom_kills > self._counted.get(id, sample.oom_kills):
+                self._ooms.note(id)
+            self._counted[id] = sample.oom_kills
         return sample
