@@ -110,11 +110,22 @@ class Workers:
         lane.places.release()
         return True
 
+    def _is_one_too_many(self, lane: _Lane) -> bool:
+        """Whether this thread was replaced while it stood aside, or another that did has come back."""
+        with self._lock:
+            if lane.threads - lane.aside <= self._count:
+                return False
+            lane.threads -= 1
+            self._threads.remove(threading.current_thread())
+            return True
+
     def _work(self, lane: _Lane) -> None:
         self._here.lane = lane
         while (key := self._queue.get(lane.name)) is not None:
             with lane.places:
                 self._handle(key)
+            if self._is_one_too_many(lane):
+                return
 
     def _handle(self, key: Key) -> None:
         began = self._clock.monotonic()

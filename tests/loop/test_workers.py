@@ -15,6 +15,7 @@ from controller.loop.reconciler import Outcome, Reconciler, Result
 from controller.loop.workers import Workers
 from controller.model.clock import SystemClock
 from controller.model.identity import Key, sandbox_key
+from tests.docker_runtime.bench import until
 from tests.loop.memory import CountingRecorder
 
 LANE = "docker"
@@ -110,10 +111,15 @@ def test_no_more_work_at_a_time_than_there_are_places_whoever_waited(line: Line)
     assert len(line.ended(4)) == 4
 
 
-def test_threads_are_used_again(line: Line) -> None:
-    for number in range(10):
-        line.add(f"slow{number}")
-        line.begun(1)
-        line.finish(f"slow{number}")
-        line.ended(1)
-    assert len(line.workers._threads) <= 4
+def test_there_are_no_more_threads_than_before_once_nobody_waits(line: Line) -> None:
+    slow = [f"slow{number}" for number in range(6)]
+    line.add(*slow)
+    line.begun(6)
+    until(lambda: len(line.workers._threads) == 8)
+    line.finish(*slow)
+    line.ended(6)
+    until(lambda: len(line.workers._threads) == 2)
+    line.add("a", "b")
+    assert line.begun(2) == {"a", "b"}
+    line.finish("a", "b")
+    assert line.workers.alive()
