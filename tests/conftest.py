@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +12,6 @@ from docker import DockerClient
 
 from tests.support import host, images
 from tests.support.engine import Engine, PrivateEngine
-
-LACKS = pytest.StashKey[dict[str, int]]()
 
 
 @pytest.fixture(scope="session")
@@ -74,26 +73,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if os.environ.get("REQUIRE_ENGINE") == "1":
         pytest.fail(f"REQUIRE_ENGINE=1, but {lack}", pytrace=False)
-    counts = item.config.stash.setdefault(LACKS, {})
-    counts[lack] = counts.get(lack, 0) + 1
     pytest.skip(lack)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side: all that need the engine in one process, which has it alone; else file by file."""
+    for item in items:
+        group = "engine" if _needs_engine(item) else item.location[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what was not tested."""
-    for lack, count in config.stash.get(LACKS, {}).items():
-        terminalreporter.write_sep("!", f"{count} SKIPPED: {lack}", yellow=True, bold=True)
+    skipped = terminalreporter.stats.get("skipped", [])
+    for reason, count in Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped).items():
+        terminalreporter.write_sep("!", f"{count} SKIPPED: {reason}", yellow=True, bold=True)
+
+
+def _needs_engine(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    return not names.isdisjoint({"engine", "disposable_engine"}) or item.get_closest_marker("docker") is not None
 
 
 def _lack(item: pytest.Item) -> str | None:
     """What this machine lacks for the test; None when it can run."""
     is_root = os.geteuid() == 0
-    names = set(getattr(item, "fixturenames", ()))
-    needs_private = "disposable_engine" in names
-    needs_engine = needs_private or "engine" in names or item.get_closest_marker("docker") is not None
+    needs_private = "disposable_engine" in getattr(item, "fixturenames", ())
     if item.get_closest_marker("root") and not is_root:
         return "it needs root"
-    if not needs_engine or (os.environ.get("DOCKER_HOST") and not needs_private):
+    if not _needs_engine(item) or (os.environ.get("DOCKER_HOST") and not needs_private):
         return None
     if not is_root:
         return "a private Docker engine needs root (or set DOCKER_HOST to an engine that tests may use)"

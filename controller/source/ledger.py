@@ -46,7 +46,6 @@ class View:
     undecided: bool = False
     faults: tuple[Fault, ...] = ()
     root_error: str = ""
-    replaced: bool = False
 
 
 class Ledger:
@@ -60,6 +59,7 @@ class Ledger:
         self._documents: dict[Key, Document] = dict(baseline)
         self._owners: dict[Key, str] = {}
         self._guard = PruneGuard(held_back or HeldBack())
+        self._doubted: frozenset[Key] = frozenset()
         for key, document in baseline.items():
             if key in self._guard.held_back.keys:
                 continue  # its file is known to have lost it: only a file that is read claims it again
@@ -72,15 +72,25 @@ class Ledger:
         return self._guard.held_back
 
     @property
-    def is_settled(self) -> bool:
-        """Whether every file is known to be whole."""
-        return not any(state.waiting for state in self.files.values())
+    def doubts(self) -> bool:
+        """Whether there are documents of a former root that the present one has not been seen to declare."""
+        return bool(self._doubted)
+
+    def doubt(self) -> None:
+        """Another folder stands at the root: what it does not declare is not lost in the ordinary way."""
+        self._doubted = frozenset(self._documents)
+
+    def confirm(self, file: str) -> None:
+        """The file stands in the present root as it was."""
+        if self._doubted:
+            self._doubted -= self.files[file].claims.keys()
 
     def take(self, file: str, stamp: Stamp | None, content: FileContent, whole: bool) -> None:
         """A file was read. `whole`: it was closed, moved into place or stood still, so what is not in it is gone."""
         state = self.files.setdefault(file, FileState())
         present = {key: _kept(state.claims.get(key), document) for key, document in content.documents.items()}
         absent = {key: document for key, document in state.claims.items() if key not in present}
+        self._doubted -= present.keys()
         error = content.first_error
         state.emptied = _emptied(file) if absent and not present and error is None and whole else None
         fault = error or state.emptied
@@ -105,8 +115,9 @@ class Ledger:
             self._guard.lift_all_but(lost)
             going: frozenset[Key] = frozenset()
         else:
-            going = self._guard.judge(lost - kept_bad.keys(), len(self._documents), view.replaced)
+            going = self._guard.judge(lost - kept_bad.keys(), len(self._documents), self._doubted)
         self._documents = claimed | {key: self._documents[key] for key in lost - going}
+        self._doubted &= self._documents.keys()
         self._owners = {key: owner for key, owner in self._owners.items() if key in self._documents}
         stale = kept_bad | dict(self._stale())
         return Snapshot(dict(self._documents), self._faults(view), stale, self._guard.block(), synced=True)

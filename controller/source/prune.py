@@ -81,19 +81,22 @@ class PruneGuard:
         """What is held back now."""
         return HeldBack(self._blocked, self._cause if self._blocked else "")
 
-    def judge(self, lost: frozenset[Key], declared: int, replaced: bool) -> frozenset[Key]:
-        """Which lost keys may go. `declared`: keys before the loss; `replaced`: the root is another folder.
+    def judge(self, lost: frozenset[Key], declared: int, doubted: frozenset[Key] = frozenset()) -> frozenset[Key]:
+        """Which lost keys may go. `declared`: keys before the loss; `doubted`: those of a root that was replaced.
 
         Whatever is no longer lost is unblocked.
         """
         self.lift_all_but(lost)
         fresh = lost - self._blocked
         present = declared - len(self._blocked)
-        if fresh and (replaced or (len(fresh) > FREE_LOSSES and 2 * len(fresh) > present)):
-            self._cause = "the watched folder was replaced" if replaced else "more than half went at once"
-            self._blocked |= fresh
-            return frozenset()
-        return fresh
+        if len(fresh) > FREE_LOSSES and 2 * len(fresh) > present:
+            self._hold_back(fresh, "more than half went at once")
+        self._hold_back(fresh & doubted, "the watched folder was replaced")
+        return fresh - self._blocked
+
+    def _hold_back(self, keys: frozenset[Key], cause: str) -> None:
+        if keys:
+            self._blocked, self._cause = self._blocked | keys, cause
 
     def lift_all_but(self, lost: frozenset[Key]) -> None:
         """Unblock what is declared again."""

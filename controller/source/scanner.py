@@ -14,7 +14,7 @@ from controller.source.config import SourceConfig
 from controller.source.documents import Rules
 from controller.source.inbox import Batch
 from controller.source.ledger import Ledger, View
-from controller.source.listing import Found, Listing, list_manifests
+from controller.source.listing import Found, Listing, RootIdentity, list_manifests
 from controller.source.memory import Memory, MemoryFile
 from controller.source.prune import Absence, Stillness
 from controller.source.reader import Reader
@@ -46,13 +46,11 @@ class Scanner:
         listing = list_manifests(self._root)
         self.noticed = False
         self._suspect = self._suspect or batch.root_gone or listing.identity is None
+        if listing.identity is not None:
+            self._accept(listing.identity)
         view = self._without_root(listing.error) if listing.identity is None else self._visit_all(listing, batch)
         snapshot = self._ledger.settle(replace(view, faults=(*faults, *view.faults)))
-        if listing.identity is not None:
-            self._first = False
-            if not view.undecided and self._is_settled():
-                self._known_root = listing.identity
-                self._suspect = False
+        self._first = self._first and listing.identity is None
         self._remember(nothing_blocked=snapshot.prune is None)
         return snapshot
 
@@ -65,13 +63,15 @@ class Scanner:
         """Let go of a confirmed block; the next look shows it."""
         self._ledger.release(block)
 
-    def _is_settled(self) -> bool:
-        """Whether all that the folder declares is known: what a file is still to lose belongs to the same judgement."""
-        return self._stillness.due() is None and self._ledger.is_settled
+    def _accept(self, identity: RootIdentity) -> None:
+        """This is the root from now on; what another declared is in doubt until this one is seen to declare it."""
+        if self._suspect or self._known_root not in (None, identity):
+            self._ledger.doubt()
+        self._known_root, self._suspect = identity, False
 
     def _remember(self, nothing_blocked: bool) -> None:
-        """A root is remembered over restarts only once nothing that is blocked stands against it."""
-        root = self._known_root if nothing_blocked else self._memory.kept.root
+        """A root is remembered over restarts only once nothing that is blocked or in doubt stands against it."""
+        root = self._known_root if nothing_blocked and not self._ledger.doubts else self._memory.kept.root
         self._memory.keep(Memory(root, self._ledger.held_back))
 
     def _without_root(self, error: str) -> View:
@@ -92,9 +92,8 @@ class Scanner:
         for file in gone:
             self._ledger.drop(file)
         faults = tuple(fault for _, fault in sorted(listing.unreadable.items()))
-        replaced = self._suspect or self._known_root not in (None, listing.identity)
         pending = self._absence.pending
-        return View(pending, undecided=bool(pending) and not gone, faults=faults, replaced=replaced)
+        return View(pending, undecided=bool(pending) and not gone, faults=faults)
 
     def _visit(self, file: str, found: Found, batch: Batch, now: float) -> None:
         state = self._ledger.files.get(file)
@@ -102,7 +101,7 @@ class Scanner:
             self._stillness.forget(file)
             self._read(file, found, whole=True)
         elif state is not None and state.stamp == found.stamp and not state.waiting:
-            return
+            self._ledger.confirm(file)
         elif self._first:
             self._read(file, found, whole=False)
             state = self._ledger.files.get(file)  # none: it went between the listing and now

@@ -77,7 +77,7 @@ def test_a_changed_file_stands_still_after_a_second_without_another_change() -> 
 )
 def test_more_than_three_and_more_than_half_are_held_back(lost: int, declared: int, held: int) -> None:
     guard = PruneGuard(HeldBack())
-    going = guard.judge(keys(lost), declared, replaced=False)
+    going = guard.judge(keys(lost), declared)
     block = guard.block()
     assert len(going) == lost - held
     assert (len(block.keys) if block is not None else 0) == held
@@ -85,7 +85,7 @@ def test_more_than_three_and_more_than_half_are_held_back(lost: int, declared: i
 
 def test_a_replaced_root_holds_back_even_one() -> None:
     guard = PruneGuard(HeldBack())
-    assert guard.judge(keys(1), 100, replaced=True) == frozenset()
+    assert guard.judge(keys(2), 100, doubted=keys(1)) == keys(1, first=1)
     block = guard.block()
     assert block is not None
     assert block.reason == "the watched folder was replaced, and 1 are no longer declared"
@@ -99,19 +99,19 @@ def test_the_hash_is_eight_hex_digits_over_the_sorted_keys() -> None:
 
 def test_a_block_shrinks_as_documents_come_back_and_lifts_by_itself() -> None:
     guard = PruneGuard(HeldBack())
-    guard.judge(keys(5), 5, replaced=False)
-    guard.judge(keys(2), 5, replaced=False)
+    guard.judge(keys(5), 5)
+    guard.judge(keys(2), 5)
     block = guard.block()
     assert block is not None
     assert block.keys == keys(2)
-    guard.judge(frozenset(), 5, replaced=False)
+    guard.judge(frozenset(), 5)
     assert guard.block() is None
 
 
 def test_an_ordinary_removal_goes_on_beside_a_block() -> None:
     guard = PruneGuard(HeldBack())
-    guard.judge(keys(60), 100, replaced=False)
-    assert guard.judge(keys(62), 100, replaced=False) == keys(2, first=60)
+    guard.judge(keys(60), 100)
+    assert guard.judge(keys(62), 100) == keys(2, first=60)
     block = guard.block()
     assert block is not None
     assert block.keys == keys(60)

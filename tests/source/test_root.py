@@ -150,7 +150,7 @@ def declares(root: Path, *names: str) -> None:
     (root / "all.yaml").write_text("---\n".join(manifest(name) for name in names))
 
 
-def test_a_replaced_root_is_not_accepted_before_its_files_are_known_to_be_whole(tmp_path: Path) -> None:
+def test_what_a_replaced_root_still_has_to_lose_is_held_back_as_well(tmp_path: Path) -> None:
     (tmp_path / "manifests").mkdir()
     declares(tmp_path / "manifests", *NAMES)
     with watching(tmp_path / "manifests") as watched:
@@ -163,6 +163,15 @@ def test_a_replaced_root_is_not_accepted_before_its_files_are_known_to_be_whole(
         assert lost is not None
         assert {one.name for one in lost.keys} == set(NAMES)
         assert watched.stays(lambda snapshot: set(snapshot.documents) >= {key(name) for name in NAMES}, 1.5)
+
+
+def test_what_a_replaced_root_declared_itself_goes_in_the_ordinary_way(watched: Watched) -> None:
+    watched.root.rename(watched.root.with_name("away"))
+    fill(watched.root, *NAMES, "d")
+    watched.until_names(*NAMES, "d")
+    (watched.root / "d.yaml").unlink()
+    watched.until_names(*NAMES)
+    assert watched.latest.prune is None
 
 
 @contextmanager
