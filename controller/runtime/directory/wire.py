@@ -68,7 +68,8 @@ def send(connection: socket.socket, message: Mapping[str, Any], descriptors: Seq
     if descriptors:
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         sent = connection.sendmsg([data], passed)
-    connection.sendall(data[sent:])
+    if sent < len(data):  # who has it whole may have answered and closed by now, and an error would have it sent again
+        connection.sendall(data[sent:])
 
 
 class Lines:
