@@ -76,6 +76,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(lack)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side: all that need the engine in one process, which has it alone; else file by file."""
     for item in items:
