@@ -76,14 +76,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(lack)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side: all that need the engine in one process, which has it alone; else file by file."""
-    for item in items:
-        group = "engine" if _needs_engine(item) else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what was not tested."""
     skipped = terminalreporter.stats.get("skipped", [])
@@ -91,18 +83,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("!", f"{count} SKIPPED: {reason}", yellow=True, bold=True)
 
 
-def _needs_engine(item: pytest.Item) -> bool:
-    names = set(getattr(item, "fixturenames", ()))
-    return not names.isdisjoint({"engine", "disposable_engine"}) or item.get_closest_marker("docker") is not None
-
-
 def _lack(item: pytest.Item) -> str | None:
     """What this machine lacks for the test; None when it can run."""
     is_root = os.geteuid() == 0
-    needs_private = "disposable_engine" in getattr(item, "fixturenames", ())
+    names = set(getattr(item, "fixturenames", ()))
+    needs_private = "disposable_engine" in names
+    needs_engine = needs_private or "engine" in names or item.get_closest_marker("docker") is not None
     if item.get_closest_marker("root") and not is_root:
         return "it needs root"
-    if not _needs_engine(item) or (os.environ.get("DOCKER_HOST") and not needs_private):
+    if not needs_engine or (os.environ.get("DOCKER_HOST") and not needs_private):
         return None
     if not is_root:
         return "a private Docker engine needs root (or set DOCKER_HOST to an engine that tests may use)"

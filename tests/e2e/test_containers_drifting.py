@@ -146,7 +146,7 @@ def test_somebody_elses_container_under_our_name_is_left_alone(
     assert docker_client.api.inspect_container(made["Id"])["State"]["Pid"] == before
 
 
-def test_a_container_of_ours_that_nobody_declares_is_removed_at_the_next_start(
+def test_a_container_that_neither_manifest_nor_store_knows_is_shown_and_goes_when_somebody_says_so(
     daemon: RunningDaemon, outside: Outside, docker_client: DockerClient
 ) -> None:
     daemon.declare("orphan")
@@ -157,6 +157,9 @@ def test_a_container_of_ours_that_nobody_declares_is_removed_at_the_next_start(
     for state in daemon.state_dir.glob("state.db*"):
         state.unlink()
     daemon.start()
+    daemon.wait_condition("orphan", "Ready", "False", "ManifestUnknown")
+    assert outside.inspect("orphan")["Id"] == orphan
+    daemon.cli("delete", "orphan")
     daemon.until(lambda: outside.containers() == [], "the orphan is gone", 40)
     with pytest.raises(NotFound):
         docker_client.api.inspect_container(orphan)
