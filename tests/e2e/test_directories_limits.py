@@ -21,8 +21,9 @@ from tests.e2e.directories import (
 GREEDY = (
     "/usr/bin/python3",
     "-c",
-    "import time; kept = []\nwhile True: kept.append(bytearray(1 << 20)); time.sleep(0.005)",
+    "import time; kept = []\nwhile True: kept.append(bytearray(1 << 20)); time.sleep(0.03)",
 )
+"""Past 48Mi after more than two ticks, so that there is something to be measured before."""
 BOMB = (
     "/usr/bin/python3",
     "-c",
