@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from controller.model.clock import Clock
 from controller.model.hold import Hold, HoldType
 from controller.model.identity import Key
-from controller.model.observed import Capabilities, Usage
+from controller.model.observed import Capabilities, Observed, Usage
 from controller.model.record import Intent
 from controller.model.spec import Action, Desired
 from controller.plan.enforcement import Rules, Violation, assess, throttled_cpu
@@ -31,13 +31,8 @@ class Measured:
     key: Key
     entry: Entry
     desired: Desired
-    instance: str
+    seen: Observed
     usage: Usage
-
-    @property
-    def run(self) -> str:
-        """The run that was measured."""
-        return self.entry.running.run if self.entry.running else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +61,17 @@ class Enforcer:
         """Assess each measurement and act on what it shows."""
         self._holds.save_again()
         for one in measured:
-            window = self._evidence.window(one.instance).during(one.run)
+            run = one.seen.run
+            window = self._evidence.window(one.seen.id).during(run)
             assessment = assess(window, one.usage, self._rules(one, capabilities))
-            if not self._evidence.remember(one.instance, one.run, assessment.window):
+            if not self._evidence.remember(one.seen.id, run, assessment.window):
                 continue
             for violation in assessment.violations:
                 self._act(one, violation, assessment.window, capabilities)
             if assessment.release_throttle:
                 self._release_throttle(one.key)
         known = self._evidence.instances()  # first: what begins while we look is none of those that are gone
-        self._evidence.forget(known.difference(self._created(), (one.instance for one in measured)))
+        self._evidence.forget(known.difference(self._created(), (one.seen.id for one in measured)))
 
     def _created(self) -> frozenset[str]:
         """Those seen, and those made a moment ago and not seen yet."""
@@ -84,7 +80,7 @@ class Enforcer:
         return seen.union(entry.record.instance_id for entry in entries)
 
     def _rules(self, one: Measured, capabilities: Mapping[str, Capabilities]) -> Rules:
-        able = capabilities.get(one.entry.running.runtime) if one.entry.running else None
+        able = capabilities.get(one.seen.runtime)
         limits = applied_limits(one.entry.record, one.desired.spec.limits)
         limits = lowered(limits, able.max_cpu if able else 0, None)
         return Rules(limits, one.desired.spec.enforcement, throttled_to(self._world.holds(one.key)))
@@ -99,14 +95,13 @@ class Enforcer:
         if action is Action.WARN:
             return
         if action is Action.KILL:
-            self._world.intend(one.key, Intent("kill", violation.message, violation.samples, one.run))
+            self._world.intend(one.key, Intent("kill", violation.message, violation.samples, one.seen.run))
         else:
             self._hold(one, violation, action, window)
         self._with.wake(one.key)
 
     def _possible(self, one: Measured, violation: Violation, capabilities: Mapping[str, Capabilities]) -> Action:
-        running = one.entry.running
-        able = capabilities.get(running.runtime) if running else None
+        able = capabilities.get(one.seen.runtime)
         if violation.action is Action.THROTTLE and (able is None or not able.throttle):
             return Action.WARN
         if violation.action is Action.PAUSE and (able is None or not able.freeze):

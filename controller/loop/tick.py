@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -38,19 +38,18 @@ class Tick:
     def run(self) -> None:
         """Do one tick. A runtime that fails is logged and left out; the others go on."""
         self._jumps.look()
-        running = {key: entry for key, entry in self._world.entries().items() if entry.running}
-        usages = self._measure(running)
+        running = [(key, entry, seen) for key, entry in self._world.entries().items() if (seen := entry.running)]
+        usages = self._measure([seen for _, _, seen in running])
         measured = list(self._matched(running, usages))
         by_key = {one.key: one.usage for one in measured}
         self._world.measured(by_key)
         self._enforcer.enforce(measured, {name: runtime.capabilities() for name, runtime in self._runtimes.items()})
         self._publish(by_key)
 
-    def _measure(self, running: Mapping[Key, Entry]) -> Mapping[str, Usage]:
+    def _measure(self, running: Sequence[Observed]) -> Mapping[str, Usage]:
         by_runtime: dict[str, list[Observed]] = {}
-        for entry in running.values():
-            if entry.running is not None:
-                by_runtime.setdefault(entry.running.runtime, []).append(entry.running)
+        for seen in running:
+            by_runtime.setdefault(seen.runtime, []).append(seen)
         usages: dict[str, Usage] = {}
         for name, instances in by_runtime.items():
             try:
@@ -59,12 +58,11 @@ class Tick:
                 log.warning("usage_unread", runtime=name, error=str(exc))
         return usages
 
-    def _matched(self, running: Mapping[Key, Entry], usages: Mapping[str, Usage]) -> list[Measured]:
+    def _matched(
+        self, running: Sequence[tuple[Key, Entry, Observed]], usages: Mapping[str, Usage]
+    ) -> Iterator[Measured]:
         declared = self._world.declared()
-        matched = []
-        for key, entry in running.items():
-            instance, desired = entry.running, declared.get(key)
-            usage = usages.get(instance.id) if instance else None
-            if instance is not None and desired is not None and usage is not None:
-                matched.append(Measured(key, entry, desired, instance.id, usage))
-        return matched
+        for key, entry, seen in running:
+            desired, usage = declared.get(key), usages.get(seen.id)
+            if desired is not None and usage is not None:
+                yield Measured(key, entry, desired, seen, usage)

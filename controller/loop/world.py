@@ -37,7 +37,10 @@ class Entry:
     @property
     def running(self) -> Observed | None:
         """The instance that runs now, if one does."""
-        return next((seen for seen in self.observed if seen.state is InstanceState.RUNNING), None)
+        for seen in self.observed:
+            if seen.state is InstanceState.RUNNING:
+                return seen
+        return None
 
     @property
     def ready(self) -> bool:

@@ -63,7 +63,7 @@ def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
     window = window.under(rules.limits)
     rate = _cpu_rate(window.last, usage)
     levels = _levels(usage, rules.limits)
-    seen = _with_cpu(window, usage, rate, rules).with_measured(usage, rules.limits)
+    seen = _measuring(window, usage, rate, rules)
     found = list(_oom_kills(window.last, usage, rules))
     if found:
         seen = replace(seen, oom_at=usage.at)
@@ -82,7 +82,7 @@ def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
         active -= set(_cleared(seen, rules, levels))
     release = rules.throttled_to is not None and _fell(seen, rules, usage.at)
     violations = tuple(replace(each, samples=seen.evidence(each.resource)) for each in found)
-    return Assessment(replace(seen, active=frozenset(active)), violations, release)
+    return Assessment(seen if active == seen.active else replace(seen, active=frozenset(active)), violations, release)
 
 
 def throttled_cpu(limit: int | None, rate: float) -> int:
@@ -116,19 +116,28 @@ def _levels(usage: Usage, limits: Limits) -> Levels:
     return levels
 
 
-def _with_cpu(window: Window, usage: Usage, rate: float | None, rules: Rules) -> Window:
-    if rate is None:
-        return replace(window, last=usage, cpu_rate=None)
-    limit = rules.limits.cpu or _ONE_CORE
-    is_above = rate >= limit * rules.enforcement.cpu.above
-    is_below = rules.throttled_to is not None and rate < rules.throttled_to * _RELEASE_BELOW
+def _measuring(window: Window, usage: Usage, rate: float | None, rules: Rules) -> Window:
+    """The window with this measurement. It is made in one go: a tick does this for every sandbox."""
+    above, below = (window.cpu_above_since, window.cpu_below_since)
+    if rate is not None:
+        above, below = _cpu_times(window, usage.at, rate, rules)
     return replace(
         window,
         last=usage,
         cpu_rate=rate,
-        cpu_above_since=_since(window.cpu_above_since, usage.at) if is_above else None,
-        cpu_below_since=_since(window.cpu_below_since, usage.at) if is_below else None,
+        cpu_above_since=above,
+        cpu_below_since=below,
+        measured=window.measured_with(usage, rate, rules.limits),
     )
+
+
+def _cpu_times(window: Window, now: float, rate: float, rules: Rules) -> tuple[float | None, float | None]:
+    """Since when cpu is above what is allowed, and since when below what a throttle leaves."""
+    limit = rules.limits.cpu or _ONE_CORE
+    is_above = rate >= limit * rules.enforcement.cpu.above
+    is_below = rules.throttled_to is not None and rate < rules.throttled_to * _RELEASE_BELOW
+    above = _since(window.cpu_above_since, now) if is_above else None
+    return above, _since(window.cpu_below_since, now) if is_below else None
 
 
 def _since(since: float | None, now: float) -> float:

@@ -28,7 +28,8 @@ def lowered(limits: Limits, max_cpu: int, throttle: int | None) -> Limits:
     bounds = [bound for bound in (limits.cpu, throttle) if bound is not None]
     if bounds and max_cpu:
         bounds.append(max_cpu)
-    return replace(limits, cpu=min(bounds, default=None))
+    cpu = min(bounds, default=None)
+    return limits if cpu == limits.cpu else replace(limits, cpu=cpu)
 
 
 def applied_limits(record: Record, wanted: Limits) -> Limits:
@@ -37,7 +38,9 @@ def applied_limits(record: Record, wanted: Limits) -> Limits:
     A limit that cannot be put in force yet, or whose replacement failed, binds nobody.
     """
     applied = record.applied
-    return wanted if applied is None else replace(wanted, memory=applied.memory, cpu=applied.cpu, pids=applied.pids)
+    if applied is None or applied is wanted:
+        return wanted
+    return replace(wanted, memory=applied.memory, cpu=applied.cpu, pids=applied.pids)
 
 
 def throttled_to(holds: Sequence[Hold]) -> int | None:

@@ -56,9 +56,9 @@ class Window:
 
     def under(self, limits: Limits) -> Window:
         """The window under these limits: a violation of another limit is none of theirs."""
-        if not self.measured or self.measured[-1][1] == limits:
+        before = self.measured[-1][1] if self.measured else limits
+        if before is limits or before == limits:
             return self
-        before = self.measured[-1][1]
         changed = [resource for resource in _MEASURED if before.of(resource) != limits.of(resource)]
         gone = frozenset(mark for each in changed for mark in _marks_of(each, self.active | self.left_on_disk))
         return replace(
@@ -68,12 +68,11 @@ class Window:
             cpu_above_since=None if Resource.CPU in changed else self.cpu_above_since,
         )
 
-    def with_measured(self, usage: Usage, limits: Limits) -> Window:
-        """The window with one more measurement as evidence."""
+    def measured_with(self, usage: Usage, rate: float | None, limits: Limits) -> tuple[tuple[bytes, Limits], ...]:
+        """What evidence is made from, with one more measurement and its cpu rate in thousandths of a core."""
         disk = math.nan if usage.disk is None else usage.disk
-        rate = math.nan if self.cpu_rate is None else self.cpu_rate
-        numbers = _NUMBERS.pack(usage.at, usage.working_set, usage.pids, disk, rate)
-        return replace(self, measured=(*self.measured, (numbers, limits))[-_KEPT_SAMPLES:])
+        numbers = _NUMBERS.pack(usage.at, usage.working_set, usage.pids, disk, math.nan if rate is None else rate)
+        return (*self.measured[1 - _KEPT_SAMPLES :], (numbers, limits))
 
     def evidence(self, resource: Resource) -> tuple[Sample, ...]:
         """The samples kept of one resource, oldest first."""

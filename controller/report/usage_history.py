@@ -43,7 +43,10 @@ class UsageHistory:
         """Take in one tick's measurements. One that was not measured keeps its history until an hour has passed."""
         with self._lock:
             for key, usage in usages.items():
-                self._rings.setdefault(key, _Ring()).add(usage)
+                ring = self._rings.get(key)
+                if ring is None:
+                    ring = self._rings[key] = _Ring()
+                ring.add(usage)
             newest = max((usage.at for usage in usages.values()), default=0.0)
             for key in [key for key, ring in self._rings.items() if ring.ended_before(newest - SLOTS * SLOT_SECONDS)]:
                 del self._rings[key]
