@@ -13,8 +13,8 @@ from benchmarks.suite import Bench, Benchmark
 from tests.e2e.daemon import RunningDaemon
 
 SANDBOXES: Final = 40
-ROUNDS: Final = 4
-THREADS: Final = (1, 2, 4, 8)
+ROUNDS: Final = 6
+THREADS: Final = (2, 4, 8)
 SHARE: Final = 0.9
 ROW: Final = f"{SANDBOXES} sandboxes dropped at once"
 _WORDS: Final = ", ".join(map(str, THREADS))
