@@ -11,7 +11,8 @@ run: .venv/.ready ## start the daemon on manifests/, in the foreground
 	exec .venv/bin/sandkeeper run --manifests manifests --state-dir .run/state
 
 test: setup-tests ## run all tests; as root on Debian, installs what they need
-	$(PY) -m pytest --numprocesses 2 --dist loadfile
+	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not alone"
+	$(PY) -m pytest -m alone
 
 test-fast: .venv/.ready-dev ## run the tests that need no Docker engine
 	$(PY) -m pytest -m "not docker"

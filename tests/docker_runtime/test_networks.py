@@ -108,6 +108,7 @@ def test_the_rule_of_a_network_removed_from_outside_is_swept(
     assert not firewall.is_blocked(bridge)
 
 
+@pytest.mark.alone
 def test_two_sandboxes_of_one_namespace_do_not_reach_each_other(bench: Bench, raw: DockerClient, bridge: str) -> None:
     server = bench.run("server", BRIDGED | SERVE)
     client = bench.run("client", BRIDGED)
@@ -123,6 +124,7 @@ def address_of(raw: DockerClient, seen: Observed) -> str:
     return str(network["IPAddress"])
 
 
+@pytest.mark.alone
 def test_the_contract_says_how_closed_it_is(bench: Bench, bridge: str) -> None:
     seen = bench.run(spec=BRIDGED)
     (row,) = [row for row in bench.runtime.contract(seen, desired("web", BRIDGED).spec) if row.limit == "network"]
