@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC
 _KERNEL_THREADS: Final = 2  # the pid of kthreadd, their parent
 _ENVIRON_BYTES: Final = 1 << 20
+_STOPPED: Final = (b"T", b"t")  # by a signal, or by a tracer
 _LONGEST_MARKER: Final = 64  # an id or a token is shorter: anything else is not ours, and not to be remembered
 
 EXEC_MARKER: Final = "SANDKEEPER_EXEC"
@@ -32,6 +33,7 @@ class Process(NamedTuple):
     threads: int
     uid: int
     zombie: bool
+    stopped: bool
 
 
 class ProcessTable:
@@ -113,6 +115,7 @@ def _read_process(folder: str, ticks: int, page: int) -> Process | None:
         threads=int(fields[17]),
         uid=uid if uid != 0 else _real_uid(folder),
         zombie=fields[0] == b"Z",
+        stopped=fields[0] in _STOPPED,
     )
 
 

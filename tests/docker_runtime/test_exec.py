@@ -128,6 +128,17 @@ def test_closing_kills_what_still_runs(bench: Bench) -> None:
     assert session.exit_code() == 137
 
 
+def test_closing_amid_its_first_forks_leaves_none_of_them(bench: Bench) -> None:
+    """An engine may not know the pid yet, and a fork that is under way ends after its parent was told to stop."""
+    seen = bench.run()
+    script = "echo up; " + "sleep 607 & " * 16 + "sleep 608"
+    for _ in range(30):
+        session = bench.runtime.exec(seen.id, ExecRequest(("sh", "-c", script)))
+        assert next(session.output()) == ("stdout", b"up\n")
+        session.close()
+        assert processes(seen.pid) == set()
+
+
 def test_a_kill_takes_other_execs_nothing(bench: Bench) -> None:
     seen = bench.run()
     other = bench.runtime.exec(seen.id, ExecRequest(("sh", "-c", "echo up; sleep 1; echo still here")))
@@ -142,7 +153,7 @@ def test_processes_that_are_not_ours_to_signal_are_killed_from_inside(
     """As where the controller is not root and the sandbox has another user."""
     seen = bench.run()
     monkeypatch.setattr("controller.runtime.docker.exec.ExecTree.kill", lambda *_: False)
-    code, _ = bench.sh(seen.id, "setsid sleep 610 & sleep 611", timeout=0.5)
+    code, _ = bench.sh(seen.id, "setsid sleep 610 & (while :; do sleep 0.01; done) & sleep 611", timeout=0.5)
     assert code == 124
     until(lambda: processes(seen.pid) == set())
 

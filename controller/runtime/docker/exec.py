@@ -24,14 +24,22 @@ TIMED_OUT: Final = 124
 _KILLED: Final = 137
 _LOOK_SECONDS: Final = 1.0  # a stream can hang for ever when its container's kernel dies: the engine is asked
 _DRAIN_SECONDS: Final = 1.0
+_START_SECONDS: Final = 1.0
 _FIRST_PAUSE: Final = 0.002
 _STDIN_CHUNK: Final = 65536
 # Where the machine's own kernel does not show the processes, or they are not ours to signal.
+# What forked before it was killed left a child to the next round; a round that finds none is the last.
 _KILL_SCRIPT: Final = """
-for round in 1 2 3; do for file in /proc/[0-9]*/environ; do
-  pid=${file#/proc/}; pid=${pid%/environ}
-  if tr '\\0' '\\n' < "$file" | grep -qxF "$0"; then kill -9 "$pid"; fi
-done; done 2>/dev/null
+round=0
+while [ $round -lt 20 ]; do
+  round=$((round + 1)); found=
+  for file in /proc/[0-9]*/environ; do
+    pid=${file#/proc/}; pid=${pid%/environ}
+    if tr '\\0' '\\n' < "$file" | grep -qxF "$0"; then found=yes; kill -9 "$pid"; fi
+  done
+  [ "$found" ] || exit 0
+done 2>/dev/null
+exit 1
 """
 
 
@@ -147,6 +155,14 @@ class DockerExec:
         if not state.get("Running") and state.get("ExitCode") is not None:
             self._finish(int(state["ExitCode"]))
 
+    def _look_until_started(self) -> None:
+        """An engine tells the pid a moment after the command has begun to speak. Raises RuntimeFailure."""
+        deadline = self._clock.monotonic() + _START_SECONDS
+        self._look()
+        while not self._pid and not self._ended.is_set() and self._clock.monotonic() < deadline:
+            self._clock.wait(self._ended, _FIRST_PAUSE)
+            self._look()
+
     def _finish(self, code: int) -> None:
         with self._killing:
             if self._code is None:
@@ -156,7 +172,7 @@ class DockerExec:
     def _end(self, code: int) -> None:
         """Kill the tree; `code` is then the exit status, unless it ended just before."""
         try:
-            self._look()
+            self._look_until_started()
         except RuntimeFailure as exc:
             log.debug("exec_not_seen", container=self._container, error=str(exc))
         if self._ended.is_set():

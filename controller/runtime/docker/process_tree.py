@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,8 @@ from controller.runtime.docker.group import group_of
 from controller.runtime.procfs import EXEC_MARKER, ProcessTable, marker_of
 
 KILL_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 1.0  # what is frozen or waits for a disk stops no sooner: it is killed as it is
+_STOP_PAUSE: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +41,39 @@ class ExecTree:
         folder = paths.folders()[0]
         if hierarchy.groups_of(self.root) and self.root not in read_pids(folder):
             return False
+        deadline = time.monotonic() + KILL_SECONDS
         held: dict[int, int] = {}
         try:
-            return self._stop(folder, held) and _end(held.values())
+            while self._stop(folder, held, deadline) and _end(held.values(), deadline):
+                if not self._members(ProcessTable.snapshot(), folder):
+                    return True
         except PermissionError:
             return False
         finally:
             for descriptor in held.values():
                 os.close(descriptor)
+        return False
 
-    def _stop(self, folder: str, held: dict[int, int]) -> bool:
+    def _stop(self, folder: str, held: dict[int, int], deadline: float) -> bool:
         """Stop every member first, since what is stopped forks no more; False where new ones come without end.
 
-        Each is held by a descriptor before it is looked at again, so that no pid can change hands in between.
+        Each is held by a descriptor before it is looked at again, so that no pid can change hands in between. One that
+        was signalled amid a fork has its child before it stops: all are seen stopped before no child is believed.
         """
-        deadline = time.monotonic() + KILL_SECONDS
-        while new := self._members(folder) - held.keys():
+        settled_by = min(deadline, time.monotonic() + _STOP_SECONDS)
+        while True:
+            table = ProcessTable.snapshot()
+            new = self._members(table, folder) - held.keys()
             for pid in new:
-                descriptor = _held(pid)
-                if descriptor is None:
-                    continue
-                if pid not in read_pids(folder):
-                    os.close(descriptor)
-                    continue
-                held[pid] = descriptor
-                _signal(descriptor, signal.SIGSTOP)
+                _hold_and_stop(pid, folder, held)
+            if not new and (_are_at_rest(table, held) or time.monotonic() > settled_by):
+                return True
             if time.monotonic() > deadline:
                 return False
-        return True
+            if not new:
+                time.sleep(_STOP_PAUSE)  # nobody but its parent is told that a process has stopped
 
-    def _members(self, folder: str) -> frozenset[int]:
-        table = ProcessTable.snapshot()
+    def _members(self, table: ProcessTable, folder: str) -> frozenset[int]:
         family = table.descendants([self.root])
         inside = read_pids(folder) - {self.container_pid, os.getpid()}
         return frozenset(
@@ -81,13 +85,29 @@ class ExecTree:
         )
 
 
-def _end(descriptors: Collection[int]) -> bool:
+def _hold_and_stop(pid: int, folder: str, held: dict[int, int]) -> None:
+    descriptor = _held(pid)
+    if descriptor is None:
+        return
+    if pid not in read_pids(folder):
+        os.close(descriptor)
+        return
+    held[pid] = descriptor
+    _signal(descriptor, signal.SIGSTOP)
+
+
+def _are_at_rest(table: ProcessTable, pids: Iterable[int]) -> bool:
+    found = (table.processes.get(pid) for pid in pids)
+    return all(process is None or process.zombie or process.stopped for process in found)
+
+
+def _end(descriptors: Collection[int], deadline: float) -> bool:
     """Kill all that are stopped, and wait until they are gone; a frozen one goes when it is thawed."""
     waiter = select.poll()
     for descriptor in descriptors:
         _signal(descriptor, signal.SIGKILL)
         waiter.register(descriptor, select.POLLIN)
-    left, deadline = set(descriptors), time.monotonic() + KILL_SECONDS
+    left = set(descriptors)
     while left:
         gone = waiter.poll(max(0.0, deadline - time.monotonic()) * 1000)
         if not gone:
