@@ -14,7 +14,7 @@ from controller.model.spec import Action, Resource
 from controller.plan.acceptance import released_by_edit
 from controller.plan.failure import after_failure
 from controller.plan.sandbox import plan_sandbox
-from controller.plan.target import LIMIT_EXCEEDED
+from controller.plan.target import LIMIT_EXCEEDED, Goal, target_of
 from controller.plan.view import Plan, View
 
 from .collaborators import Collaborators
@@ -88,13 +88,16 @@ class Reconciler:
             self._world.consume(view.key, view.intent)
         if plan.operations:
             return self._carry_out(view, plan)
-        failure = self._keeper.standing_failure(view) if plan.record.unprepared else None
+        # What cannot be prepared is nothing to one that is not to run.
+        failure = self._keeper.standing_failure(view) if plan.record.unprepared and _is_to_run(view) else None
         self._keeper.keep(view, plan.record, plan, failure)
         now = self._with.clock.now()
         if plan.requeue_at is not None and plan.requeue_at <= now:
             return None
         terminal = bool(plan.record.failed_hash) or plan.verdict.accepted is not None
         after = None if plan.requeue_at is None else plan.requeue_at - now
+        if _was_left_without_answer(view):
+            return Outcome(Result.RETRY, after, "a runtime did not answer")
         return Outcome(Result.TERMINAL if terminal else Result.SUCCESS, after)
 
     def _edited(self, view: View) -> View:
@@ -192,6 +195,15 @@ class Reconciler:
         if pending:
             return Outcome(Result.PENDING, min(_PREPARING_SECONDS, due_in or _PREPARING_SECONDS))
         return Outcome(Result.RETRY, due_in, str(exc))
+
+
+def _is_to_run(view: View) -> bool:
+    return view.desired is not None and target_of(view, view.desired.spec.lifecycle).goal is Goal.RUN
+
+
+def _was_left_without_answer(view: View) -> bool:
+    """True where a runtime that is there did not answer this once: no event of it will wake the key."""
+    return any(view.capabilities[name].available for name in view.unseen if name in view.capabilities)
 
 
 def _timed(record: Record, planned: float) -> Record:

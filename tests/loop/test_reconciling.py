@@ -13,6 +13,7 @@ from controller.model.conditions import ConditionType
 from controller.model.errors import (
     CannotRunError,
     ConflictError,
+    EngineTimeoutError,
     EngineUnavailableError,
     ImageUnavailableError,
     ResizePendingError,
@@ -146,6 +147,24 @@ def test_a_failure_is_shown_and_tried_again_until_it_passes(harness: Harness) ->
     assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
     assert harness.condition("web", ConditionType.READY)[0] == "True"
     assert harness.recorder.counts["reconciled retry"] == 3
+
+
+def test_a_runtime_that_did_not_answer_once_is_asked_again_though_no_event_tells_of_it(harness: Harness) -> None:
+    harness.docker.fail("inspect", EngineTimeoutError("no answer within 10 s"))
+    harness.declare(document("web"))
+    harness.advance(120)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+
+
+def test_an_image_that_cannot_be_had_is_nothing_to_one_that_is_suspended(harness: Harness) -> None:
+    harness.docker.fail("prepare", ImageUnavailableError("no such image"), times=1000)
+    harness.declare(document("web"))
+    harness.advance(5)
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "ImageUnavailable")
+    harness.loop.control.suspend(harness.key("web"), "by hand")
+    harness.settle()
+    assert harness.condition("web", ConditionType.SUSPENDED)[0] == "True"
+    assert harness.condition("web", ConditionType.DEGRADED)[0] == "False"
 
 
 def test_a_conflict_is_looked_at_again_in_silence_and_told_where_it_lasts(harness: Harness) -> None:
