@@ -76,8 +76,9 @@ class Record:
     drift. `ending` is an end that we asked for and have not yet seen; `frozen` says that we paused it. `replacing` is
     set from a replacement's first operation until its predecessor is gone or goes on. `handled_exit` is the exit
     already counted (instance id and finish time). `failed_hash` is a spec that could not replace its predecessor, or
-    can never run. `unprepared` is a spec whose preparation failed last: what it should replace stands in for it.
-    `attempt_since` is when this generation was first tried; `ready_once`: it has been Ready since.
+    can never run. `unprepared` is a spec that could not be prepared last, or not yet while what it should replace runs:
+    that stands in for it. `attempt_since` is when this generation was first tried; `ready_once`: it has been Ready
+    since.
     `reserved`: a restored workspace waits for its manifest. `restoring`: that of `uid` is yet to be brought back from
     the trash, instead of this other uid's empty one ("": of none). `erased`: expiry has deleted the workspace.
     `provisional`: made while a runtime that may have an instance of it could not be asked; it yields to that one's uid.

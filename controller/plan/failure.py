@@ -11,6 +11,7 @@ from controller.model.errors import (
     EngineTimeoutError,
     EngineUnavailableError,
     InstanceNotFoundError,
+    PreparingError,
     ResizePendingError,
     RuntimeFailure,
     SandkeeperError,
@@ -49,7 +50,7 @@ def _after_failure_to_run(view: View, error: SandkeeperError) -> Record:
     if record.unprepared == desired.spec_hash and error.operation != Verb.PREPARE:
         # One that stands in could not be helped: its replacement's turn.
         return replace(record, unprepared="")
-    if error.operation == Verb.PREPARE:
+    if error.operation == Verb.PREPARE and not _is_merely_awaited(view, error):
         record = replace(record, unprepared=desired.spec_hash)
     return _with_failure(view, record, desired, error)
 
@@ -64,6 +65,12 @@ def _with_failure(view: View, record: Record, desired: Desired, error: RuntimeFa
     if isinstance(error, CannotRunError):
         return failed(record, desired.spec_hash, error.reason, str(error))
     return record
+
+
+def _is_merely_awaited(view: View, error: RuntimeFailure) -> bool:
+    """True where a preparation is under way and nothing runs that would want looking after meanwhile."""
+    runs = any(seen.state is InstanceState.RUNNING for seen in view.observed)
+    return isinstance(error, PreparingError) and not runs
 
 
 def _is_final(error: RuntimeFailure) -> bool:

@@ -45,6 +45,24 @@ def test_a_lost_wake_is_made_good(harness: Harness) -> None:
     assert harness.docker.calls == ["prepare", "create", "start"]
 
 
+def test_what_is_down_is_not_started_for_the_time_that_its_replacement_is_prepared(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    harness.loop.control.suspend(harness.key("web"), "by hand")
+    harness.settle()
+    under_way(harness)
+    harness.declare(document("web", image="busybox:2"))
+    harness.docker.calls.clear()
+    harness.loop.control.resume(harness.key("web"))
+    harness.settle()
+    harness.advance(60)
+    assert harness.docker.calls == []
+    ended(harness)
+    harness.wake("web")
+    assert harness.docker.calls == ["prepare", "remove", "create", "start"]
+    assert harness.docker.only().template["image"] == "busybox:2"
+
+
 def test_a_preparation_counts_once_with_all_of_its_time(harness: Harness) -> None:
     under_way(harness)
     harness.declare(document("web"))
