@@ -22,6 +22,7 @@ from controller.loop.survey import preview_of
 from controller.loop.world import World
 from controller.model.clock import Clock, SystemClock
 from controller.model.errors import RuntimeFailure, StateError
+from controller.model.observed import InstanceState
 from controller.report.holds import JsonHoldStore
 from controller.report.protocol import Preview
 from controller.report.redaction import SecretRedactor
@@ -62,10 +63,15 @@ def _is_listed(runtime: Runtime, world: World) -> bool:
     if not runtime.capabilities().available:
         return True
     try:
-        world.list_of(runtime.name, frozenset(seen.owner.key for seen in runtime.list()))
+        listed = runtime.list()
     except RuntimeFailure as exc:
         log.warning("list_failed", runtime=runtime.name, error=str(exc))
         return False
+    world.list_of(runtime.name, frozenset(seen.owner.key for seen in listed))
+    for seen in listed:
+        entry = world.entry(seen.owner.key)
+        if entry is not None and seen.state is InstanceState.RUNNING:
+            world.put(seen.owner.key, replace(entry, recalled=False))  # ready still, for what depends on it
     return True
 
 

@@ -100,6 +100,17 @@ def test_plan_tells_what_would_change_with_a_daemon_and_without_and_changes_noth
     assert planned.returncode in (0, 2)
 
 
+def test_plan_without_a_daemon_tells_of_what_depends_on_something_that_runs(engineless: RunningDaemon) -> None:
+    declare(engineless, "db", *FOREVER)
+    declare(engineless, "app", *FOREVER, dependsOn=["db"])
+    engineless.wait_ready("db", "app")
+    engineless.stop()
+    declare(engineless, "app", *FOREVER, dependsOn=["db"], env=[{"name": "A", "value": "1"}])
+    planned = engineless.cli("plan", str(engineless.manifests), check=False)
+    assert planned.returncode == 2
+    assert "create sandbox default/app: spec.env changed" in planned.stdout
+
+
 @pytest.mark.docker
 def test_isolation_changes_on_one_workspace_and_rolls_back_where_the_image_is_missing(daemon: RunningDaemon) -> None:
     declare(daemon, "web", "sh", "-c", "echo directory >> story; exec sleep 1000")
