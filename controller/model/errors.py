@@ -37,13 +37,9 @@ class UnknownSandboxError(SandkeeperError):
 
 
 class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
-    """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics.
-
-    `terminal` failures wait for an edit of the manifest; all others are retried with backoff.
-    """
+    """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics."""
 
     reason = "RuntimeFailure"
-    terminal = False
 
 
 class EngineUnavailableError(RuntimeFailure):
@@ -108,7 +104,6 @@ class CannotRunError(RuntimeFailure):
     """The sandbox can never run as specified (no such command, refused by the runtime)."""
 
     reason = "CannotRun"
-    terminal = True
 
 
 class SecretUnavailableError(RuntimeFailure):
