@@ -26,18 +26,23 @@ _SETGROUPS: Final = {
 _ASK: Final = 0xFFFFFFFF
 
 
-def as_user(owner: tuple[int, int], work: Callable[[], T]) -> T:
+def as_user(owner: tuple[int, int], work: Callable[[], T], release: Callable[[], None]) -> T:
     """Run `work` in a thread that has this user's and group's rights on files, and no other group's nor root's.
 
     Only root can do that, and does unless the user is root: else `work` runs as we are. The user id proper stays ours,
-    so that the sandbox can neither signal nor trace us meanwhile. Raises what `work` raises, and ToolError where root
-    lacks CAP_SETUID or CAP_SETGID.
+    so that the sandbox can neither signal nor trace us meanwhile. `release` is called once, after `work`, even where
+    the caller is interrupted before. Raises what `work` raises; ToolError where root lacks CAP_SETUID or CAP_SETGID.
     """
+    errand = _Errand(owner, work, release)
     if os.geteuid() != 0 or owner[0] == 0:
-        return work()
-    errand = _Errand(owner, work)
+        errand.run(as_we_are=True)
+        return errand.result()
     thread = threading.Thread(target=errand.run, name="as-sandbox-user", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        release()
+        raise ToolError(f"no thread can be started ({exc}): raise the limit of the controller's tasks") from exc
     thread.join()
     return errand.result()
 
@@ -45,18 +50,22 @@ def as_user(owner: tuple[int, int], work: Callable[[], T]) -> T:
 class _Errand(Generic[T]):
     """What a thread does before it ends: it never gets its former rights back, so none can forget to restore them."""
 
-    def __init__(self, owner: tuple[int, int], work: Callable[[], T]) -> None:
+    def __init__(self, owner: tuple[int, int], work: Callable[[], T], release: Callable[[], None]) -> None:
         self._owner = owner
         self._work = work
+        self._release = release
         self._results: list[T] = []
         self._fault: BaseException | None = None
 
-    def run(self) -> None:
+    def run(self, *, as_we_are: bool = False) -> None:
         try:
-            _become(*self._owner)
+            if not as_we_are:
+                _become(*self._owner)
             self._results.append(self._work())
         except BaseException as exc:  # noqa: BLE001 - raised again by whoever waits
             self._fault = exc
+        finally:
+            self._release()
 
     def result(self) -> T:
         if self._fault is not None:

@@ -52,10 +52,8 @@ class WorkspaceFiles:
         It belongs to the sandbox's user: 0644, or with the permissions of the file that it replaces.
         """
         if len(data) > self._most_bytes:
-            raise ToolError(
-                f"cannot write {shown(path)}: {len(data)} bytes are more than the {self._most_bytes} allowed"
-            )
-        if path.endswith("/"):
+            raise ToolError(f"cannot write {len(data)} bytes: {self._most_bytes} are allowed; use several files")
+        if str(path).endswith("/"):
             raise ToolError(f"cannot write {shown(path)}: it names a folder; give the name of a file")
         return self.at(path, "write", partial(_write, data, self._root), make=True)
 
@@ -71,17 +69,13 @@ class WorkspaceFiles:
         with _translated(f"cannot {verb} {shown(str(path))}", self._root):
             names = names_of(path, self._root)
             root = os.open(self._root, _ROOT)
-            try:
-                status = os.fstat(root)
-                owner = self._owner or (status.st_uid, status.st_gid)
 
-                def errand() -> T:
-                    with find(root, self._root, names, make=make) as place:
-                        return work(place)
+            def errand() -> T:
+                with find(root, self._root, names, make=make) as place:
+                    return work(place)
 
-                return as_user(owner, errand)
-            finally:
-                os.close(root)
+            status = os.fstat(root)
+            return as_user(self._owner or (status.st_uid, status.st_gid), errand, partial(os.close, root))
 
     def _read(self, place: Place) -> bytes:
         descriptor = open_file(place.folder, place.name)
@@ -147,10 +141,8 @@ def _names(place: Place) -> list[str]:
         os.close(folder)
     if len(names) <= MOST_NAMES:
         return sorted(names)
-    return [
-        *sorted(names[:MOST_NAMES]),
-        f"… more than these {MOST_NAMES} names/entries: list the rest with run_command",
-    ]
+    note = f"… /there are more than these {MOST_NAMES}: list the rest with run_command"
+    return [*sorted(names[:MOST_NAMES]), note]
 
 
 _SAID: Final = {

@@ -26,13 +26,11 @@ class LinePattern:
             raise ToolError("there is nothing to search for: give a pattern, a text that is not empty")
         if len(pattern) > _MOST_PATTERN:
             raise ToolError(
-                f"a pattern of {len(pattern)} characters is too long ({_MOST_PATTERN}): search for part of it"
+                f"a pattern has {_MOST_PATTERN} characters at most, not {len(pattern)}: search for part of it"
             )
         self._regex = _compiled(pattern)
         if self._regex.programsize > _MOST_STATES:
-            raise ToolError(
-                f"the pattern {shown(pattern)} is too large once its repetitions are written out: use fewer"
-            )
+            raise ToolError(f"the pattern {shown(pattern)} has too many repetitions, all written out: use fewer")
 
     def lines(self, data: bytes, pause: Callable[[], None]) -> Iterator[tuple[int, bytes]]:
         """The matching lines with their numbers, from 1, without their ends. `pause` is called every now and then.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from controller.runtime.tree import erase_tree
 from controller.tools.files import WorkspaceFiles
 from controller.tools.registry import ToolRegistry
 from tests.directory_runtime.house import House, new_state_dir
@@ -56,7 +56,7 @@ def scene() -> Iterator[Scene]:
     made.own()
     workspace.chmod(0o700)
     yield made
-    shutil.rmtree(state)
+    erase_tree(str(state))
 
 
 @pytest.fixture

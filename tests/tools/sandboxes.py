@@ -53,9 +53,9 @@ class Real:
         return self.tools.run(tool, self, **arguments)
 
 
-# It changes its user by itself: that user may not be able to reach the interpreter.
+# It changes its user by itself, once it has all modules: that user may not be able to reach the interpreter.
 _DROP = """
-import os
+import ctypes, fcntl, os, sys, time
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid({user}); os.setuid({user})
 """

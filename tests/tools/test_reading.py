@@ -14,10 +14,9 @@ import pytest
 from controller.model.errors import ToolError
 from controller.tools.files import WorkspaceFiles
 from tests.tools.conftest import Scene
-from tests.tools.sandboxes import hostile
+from tests.tools.sandboxes import SANDBOX_UID, hostile
 
 LEASE = """
-import fcntl, os, sys, time
 descriptor = os.open("leased", os.O_RDWR)
 fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 print("begun", flush=True)
@@ -95,7 +94,7 @@ def test_links_in_a_circle_or_of_very_many_steps_end_in_an_error(scene: Scene) -
     scene.own()
     for path in ("circle", "circle/x", "long"):
         began = time.monotonic()
-        with pytest.raises(ToolError, match="circle|too many folders"):
+        with pytest.raises(ToolError, match=r"circle|too many folders"):
             read(scene, path)
         assert time.monotonic() - began < 2
 
@@ -162,7 +161,7 @@ def test_a_tree_deeper_than_a_path_can_be_is_read(scene: Scene) -> None:
         os.mkdir(name, dir_fd=folder)
         below = os.open(name, os.O_RDONLY, dir_fd=folder)
         if os.geteuid() == 0:
-            os.fchown(below, *os.stat(scene.workspace)[4:6])
+            os.fchown(below, SANDBOX_UID, SANDBOX_UID)
         os.close(folder)
         folder = below
     with os.fdopen(os.open("a.txt", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=folder), "w") as file:
@@ -175,13 +174,19 @@ def test_a_tree_deeper_than_a_path_can_be_is_read(scene: Scene) -> None:
 def test_root_reads_nothing_that_the_sandboxs_user_may_not(scene: Scene) -> None:
     hidden = scene.outside / "hidden"
     hidden.write_text("OUTSIDE")
-    for mode, group in ((0o600, 0), (0o640, 0)):  # root's own groups are left as well
-        hidden.chmod(mode)
-        os.chown(hidden, 0, group)
-        linked = scene.workspace / f"linked{mode:o}"
-        os.link(hidden, linked)
-        with pytest.raises(ToolError, match="the sandbox's user may not"):
-            read(scene, linked.name)
+    former = os.getgroups()
+    os.setgroups([0, 4711])  # those are left as well
+    try:
+        for mode, group in ((0o600, 0), (0o640, 0), (0o640, 4711)):
+            hidden.chmod(mode)
+            os.chown(hidden, 0, group)
+            linked = scene.workspace / f"linked-{mode:o}-{group}"
+            os.link(hidden, linked)
+            with pytest.raises(ToolError, match="the sandbox's user may not"):
+                read(scene, linked.name)
+        assert os.getgroups() == [0, 4711]
+    finally:
+        os.setgroups(former)
 
 
 @pytest.mark.root
