@@ -90,3 +90,11 @@ def busybox_sandbox(tmp_path: Path, docker_host: str, busybox_image: str) -> Ite
         yield Real("container", Path(bench.workspaces.path(seen.owner.uid)), bench.runtime, seen.id)
     finally:
         bench.close()
+
+
+@pytest.fixture(params=["directory_sandbox", pytest.param("container_sandbox", marks=pytest.mark.docker)])
+def sandbox(request: pytest.FixtureRequest) -> Real:
+    """A running sandbox of each mode."""
+    made = request.getfixturevalue(request.param)
+    assert isinstance(made, Real)
+    return made
