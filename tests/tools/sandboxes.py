@@ -55,7 +55,7 @@ class Real:
 
 # It changes its user by itself, once it has all modules: that user may not be able to reach the interpreter.
 _DROP = """
-import ctypes, fcntl, os, sys, time
+import ctypes, fcntl, os, signal, sys, time
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid({user}); os.setuid({user})
 """

@@ -88,8 +88,10 @@ def test_a_registered_tool_takes_the_place_of_one_of_that_name_in_this_registry_
 
 
 def test_a_tool_without_a_name_is_refused() -> None:
+    tool = Tool("mine", ToolType.CUSTOM)
+    tool.name = ""
     with pytest.raises(ToolError, match="without a name"):
-        ToolRegistry().register(Tool("", ToolType.CUSTOM))
+        ToolRegistry().register(tool)
 
 
 def test_a_tools_failure_is_one_of_sandkeepers_errors() -> None:
