@@ -1,4 +1,4 @@
-"""What a skill is: a prompt, the tools that it uses, and what those need."""
+"""What a skill is, and what its tools are given to work with."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 from controller.model.errors import ToolUnavailableError
 
-_NO_ENV: Mapping[str, str] = {}
+_NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ToolType(StrEnum):
-    """What kind of thing a tool does."""
+    """What kind of work a tool does."""
 
     FILESYSTEM = "filesystem"
     WEB_SEARCH = "web_search"
@@ -26,11 +27,11 @@ class ToolType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command's end. `truncated`: its output was longer than is kept."""
+    """How a command ended. `exit_code` is 128 + N for a command that signal N ended, 124 for a timeout; `truncated`: output was capped."""
 
     exit_code: int
-    stdout: bytes
-    stderr: bytes
+    stdout: bytes = b""
+    stderr: bytes = b""
     truncated: bool = False
 
 
@@ -39,11 +40,11 @@ class ToolSandbox(Protocol):
 
     @property
     def sandbox_id(self) -> str:
-        """Its id."""
+        """The sandbox's id."""
 
     @property
     def workspace_path(self) -> Path:
-        """Its workspace on the host."""
+        """The workspace as the host sees it, whatever the isolation mode."""
 
     @property
     def isolation_mode(self) -> str:
@@ -54,14 +55,18 @@ class ToolSandbox(Protocol):
         command: Sequence[str],
         stdin: bytes = b"",
         timeout: float | None = None,
-        env: Mapping[str, str] = _NO_ENV,
+        env: Mapping[str, str] = _NO_ENVIRONMENT,
     ) -> Completed:
-        """Run a command inside to its end; after `timeout` seconds its whole tree is killed. Raises RuntimeFailure."""
+        """Run a command inside to its end, for at most `timeout` seconds; then its whole process tree is killed."""
 
 
 @dataclass
 class Tool:
-    """Something that a skill can do in its sandbox. `parameters` is a JSON Schema of its arguments."""
+    """One thing that an agent can do in a sandbox.
+
+    `parameters` describes the arguments by name. `implementation` is called with the sandbox and the arguments; without
+    one the tool is known by name only, and a subclass may override `run` instead. Raises ValueError on an empty name.
+    """
 
     name: str
     tool_type: ToolType
@@ -69,16 +74,26 @@ class Tool:
     parameters: dict[str, Any] = field(default_factory=dict)
     implementation: Callable[..., Any] | None = None
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("Tool name cannot be empty")
+        self.tool_type = ToolType(self.tool_type)
+
     def run(self, sandbox: ToolSandbox, **arguments: Any) -> Any:
-        """Do it. Raises ToolUnavailableError where there is no implementation."""
+        """Do the work in that sandbox. Raises ToolUnavailableError where nobody implements it."""
         if self.implementation is None:
-            raise ToolUnavailableError(f"{self.name} has no implementation: register a tool of that name that has one")
+            raise ToolUnavailableError(f"the tool {self.name} has no implementation: register one under that name")
         return self.implementation(sandbox, **arguments)
 
 
 @dataclass
 class SkillDefinition:
-    """A skill as its file describes it."""
+    """What a skill file says.
+
+    `environment_requirements` is `{"python_version": "3.11", "packages": ["requests==2.*"]}` as far as the skill says,
+    else empty; `metadata` holds `file_path`, `source`, `version` and whatever else the file declares. Raises ValueError
+    where the name, the description or the system prompt is empty.
+    """
 
     name: str
     description: str
@@ -87,10 +102,16 @@ class SkillDefinition:
     environment_requirements: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        given = {"Skill name": self.name, "Skill description": self.description, "System prompt": self.system_prompt}
+        for what, text in given.items():
+            if not text:
+                raise ValueError(f"{what} cannot be empty")
+
     def get_tool_names(self) -> list[str]:
-        """The names of its tools, in the file's order."""
+        """The names of its tools, in the order of the file."""
         return [tool.name for tool in self.tools]
 
     def get_tool_by_name(self, name: str) -> Tool | None:
-        """Its tool of that name."""
+        """The tool of that name; None where there is none."""
         return next((tool for tool in self.tools if tool.name == name), None)

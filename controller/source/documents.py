@@ -15,7 +15,7 @@ from controller.source.formats import HOST_PATH, MEMORY, fields_of_format
 from controller.source.host_paths import HostPathRefused, HostPathRules
 from controller.source.kinds import Kind, KindRegistry
 from controller.source.protocol import Admit
-from controller.source.strict_yaml import Place, YamlDocument, read_yaml
+from controller.strict_yaml.reader import Place, YamlDocument, read_yaml
 
 DEFAULT_NAMESPACE: Final = "default"
 MAX_FAULTS: Final = 1000

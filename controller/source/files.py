@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.model.errors import SandkeeperError
 from controller.source.listing import Stamp
-from controller.source.strict_yaml import Place, place_of_offset
+from controller.strict_yaml.reader import Place, place_of_offset
 
 MAX_BYTES: Final = 1 << 20
 """The largest manifest that is read."""

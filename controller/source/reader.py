@@ -12,7 +12,7 @@ from controller.model.manifest import Fault
 from controller.source.documents import FileContent, ManifestText, Rules, read_documents
 from controller.source.files import UnreadableManifest, read_file
 from controller.source.listing import Found, Stamp, printable
-from controller.source.strict_yaml import Place
+from controller.strict_yaml.reader import Place
 
 log = structlog.get_logger(__name__)
 

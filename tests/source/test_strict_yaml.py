@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.source.strict_yaml import MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES, YamlFile, read_yaml
+from controller.strict_yaml.reader import MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES, YamlFile, read_yaml
 
 
 def read(text: str) -> YamlFile:
@@ -40,6 +40,12 @@ def test_every_field_knows_its_place() -> None:
     assert document.place(("spec", "env", 0, "value", "x")) == (4, 18)
     assert document.key_place(("spec", "env", 0, "value")) == (4, 7)
     assert document.place(("spec", "env", 0, "absent", "below")) == (3, 7)
+
+
+def test_every_scalar_is_text_where_a_reader_wants_that() -> None:
+    document = read_yaml("a: no\nb: 1.0\nc: 22:30\nd:\n1: ~\n", "x.yaml", resolve=str).documents[0]
+    assert document.root.data == {"a": "no", "b": "1.0", "c": "22:30", "d": "", "1": "~"}
+    assert document.faults == []
 
 
 @pytest.mark.parametrize("word", ["yes", "No", "ON", "off", "True", "FALSE"])

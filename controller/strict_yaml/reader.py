@@ -5,7 +5,7 @@ Events rather than `compose`: they need no recursion, so that depth, aliases and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import yaml
 from yaml import events
 
 from controller.model.manifest import Fault, FieldPath
-from controller.source.scalars import Surprise, resolve_plain
+from controller.strict_yaml.scalars import Scalar, Surprise, resolve_plain
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 10_000
@@ -23,6 +23,9 @@ MAX_DOCUMENTS: Final = 2_000
 
 Place = tuple[int, int]
 """Line and column, both from 1."""
+
+Resolve = Callable[[str], Scalar | Surprise]
+"""What a plain (unquoted) scalar means."""
 
 
 @dataclass(slots=True)
@@ -73,9 +76,9 @@ class _Broken(Exception):  # noqa: N818 - ends the reading of one file, never le
         self.place, self.message, self.hint = place, message, hint
 
 
-def read_yaml(text: str, file: str) -> YamlFile:
-    """Read every document of a text. Never raises on its content."""
-    builder = _Builder(file)
+def read_yaml(text: str, file: str, resolve: Resolve = resolve_plain) -> YamlFile:
+    """Read every document of a text; `resolve=str` takes every scalar as text. Never raises on its content."""
+    builder = _Builder(file, resolve)
     try:
         for event in _events(text):
             builder.take(event)
@@ -128,9 +131,10 @@ class _Frame:
 class _Builder:
     """Builds documents from events, one at a time, without recursion."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, resolve: Resolve) -> None:
         self.documents: list[YamlDocument] = []
         self._file = file
+        self._resolve = resolve
         self._stack: list[_Frame] = []
         self._anchors: dict[str, Node] = {}
         self._faults: list[Fault] = []
@@ -165,7 +169,7 @@ class _Builder:
         self._refuse_tag(event, place)
         value: Any = event.value
         if event.implicit[0]:
-            value = resolve_plain(event.value)
+            value = self._resolve(event.value)
         if isinstance(value, Surprise):
             self._fault(place, value.message, value.hint)
             value = event.value

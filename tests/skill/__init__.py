@@ -1,0 +1,1 @@
+"""Skill files: what is understood of them, and what refuses them."""
