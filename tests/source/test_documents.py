@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from controller.model.manifest import FieldFault
+from controller.model.skill import SkillFacts
 from controller.source.documents import MAX_FAULTS, FileContent, ManifestText, Rules, read_documents
 from controller.source.host_paths import HostPathRules
 from controller.source.kinds import default_kinds
@@ -75,7 +76,7 @@ def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
 def test_admission_is_asked_after_the_schema_and_its_faults_are_put_in_place() -> None:
     asked: list[dict[str, Any]] = []
 
-    def admit(body: dict[str, Any]) -> list[FieldFault]:
+    def admit(body: dict[str, Any], _: SkillFacts | None) -> list[FieldFault]:
         asked.append(body)
         return [FieldFault(("spec", "image"), "is not allowed here", "use another")]
 
