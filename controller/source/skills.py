@@ -68,6 +68,7 @@ class Skills:
         self._clock = clock
         self._at_once = True
         self._stamps: dict[Path, Stamp] = {}
+        self._settled: dict[Path, bool] = {}
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._restless: dict[Path, float] = {}
         self._due: list[float] = []
@@ -76,6 +77,7 @@ class Skills:
         """Everything may have changed. `at_once`: what is there is taken as it is."""
         self._at_once = at_once
         self._stamps.clear()
+        self._settled.clear()
         self._due.clear()
 
     def use(self, written: Path) -> SkillUse:
@@ -129,6 +131,12 @@ class Skills:
         return self._stamps[written]
 
     def _is_settled(self, written: Path, stamp: Stamp) -> bool:
+        """Judged once a look: whoever asks is told the same."""
+        if written not in self._settled:
+            self._settled[written] = self._judge(written, stamp)
+        return self._settled[written]
+
+    def _judge(self, written: Path, stamp: Stamp) -> bool:
         age = SETTLED if stamp.newest is None else self._clock.now() - stamp.newest
         if self._at_once or not 0 <= age < SETTLED:  # a clock that was set back must hold nothing up
             self._restless.pop(written, None)
