@@ -159,6 +159,19 @@ def test_the_daemons_own_folders_are_never_mounted_nor_what_holds_them(tmp_path:
     assert read_documents(ManifestText(mounting("../free"), "web.yaml", root), rules).faults == ()
 
 
+def test_a_socket_that_may_not_be_looked_at_stands_in_the_way_of_what_it_lies_in_alone(tmp_path: Path) -> None:
+    root, hidden = tmp_path / "root", tmp_path / "engine"
+    for folder in (root / "data", hidden):
+        folder.mkdir(parents=True)
+    unreadable = hidden / ("x" * 300)  # as one in a closed folder is to an ordinary user
+    host_paths = HostPathRules(root, (tmp_path,), engine_sockets=(unreadable,))
+    rules = Rules(default_kinds(), admit_all, host_paths)
+    content = read_documents(ManifestText(mounting("data"), "web.yaml", root), rules)
+    assert content.faults == ()
+    content = read_documents(ManifestText(mounting(hidden), "web.yaml", root), rules)
+    assert "gives away the engine's socket" in content.faults[0].message
+
+
 def test_an_engines_socket_is_never_mounted_nor_a_folder_that_holds_it(tmp_path: Path) -> None:
     root = tmp_path / "manifests"
     root.mkdir()
