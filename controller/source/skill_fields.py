@@ -12,7 +12,7 @@ from controller.model.errors import SandkeeperError
 from controller.model.manifest import FieldFault, FieldPath
 from controller.model.skill import SkillFacts
 from controller.source.formats import SKILL_PATH, fields_of_format
-from controller.source.skills import Skills, SkillUse
+from controller.source.skills import PASSING, Skills, SkillUse, not_as_seen
 
 _LENIENT: Final = "lenient"
 
@@ -62,6 +62,7 @@ def read_skill(named: NamedSkill, skills: Skills) -> FoundSkill:
     try:
         read = skills.read(use, named.validation)
     except SandkeeperError as exc:
+        use = not_as_seen(use) if isinstance(exc, PASSING) else use
         return FoundSkill((use,), faults=(FieldFault(named.field, str(exc)),))
     warnings = tuple(FieldFault(named.field, warning, warning=True) for warning in read.warnings)
     return FoundSkill((replace(use, good=True),), read.facts, warnings)

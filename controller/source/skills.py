@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from controller.model.clock import Clock
-from controller.model.errors import SandkeeperError
+from controller.model.errors import DiskFullError, SandkeeperError, StateError
 from controller.model.skill import SkillFacts, SkillRead, is_passed_over
 from controller.source.listing import SKILL_FILES
 from controller.source.protocol import ReadSkill
@@ -23,6 +23,9 @@ POLL: Final = 1.0
 """Seconds between two looks for a skill that is not there: outside of the watched folder no event tells of it."""
 MOST_ENTRIES: Final = 10_000
 """Files and folders of a skill that are looked at: more are more than a skill may have."""
+
+PASSING: Final = (StateError, DiskFullError)
+"""What is wrong with the machine and not with the skill: it is tried again with the next look."""
 
 _Change = tuple[str, int, int, int, int, int]
 
@@ -94,11 +97,13 @@ class Skills:
         return SkillUse(written, _place(written), refused=True)
 
     def read(self, use: SkillUse, validation: str) -> SkillRead:
-        """What it says. Raises SandkeeperError."""
+        """What it says. Raises SandkeeperError; one that may pass by itself only for this look."""
         name = (use.stamp.real, validation)
         known = self._kept.get(name)
         if known is None or known.stamp != use.stamp:
             self._kept[name] = known = _Kept(use.stamp, self._reading(use.stamp.real, validation))
+        if isinstance(known.read, PASSING):
+            del self._kept[name]
         if isinstance(known.read, SandkeeperError):
             raise known.read
         return known.read
@@ -153,6 +158,11 @@ class Skills:
             return self._read(Path(real), validation)
         except SandkeeperError as exc:
             return exc
+
+
+def not_as_seen(use: SkillUse) -> SkillUse:
+    """A use that counts as changed with the next look."""
+    return replace(use, stamp=replace(use.stamp, content=~use.stamp.content))
 
 
 def unread(path: Path, _: str) -> SkillRead:

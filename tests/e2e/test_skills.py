@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +182,14 @@ def test_another_isolation_keeps_the_skill_and_the_workspace(daemon: RunningDaem
     inside(daemon, "web", "echo mine > kept")
     for spec, seen in ((CONTAINER, "container"), (DIRECTORY, "directory")):
         declare(daemon, "web", "skills/greeting", **spec)
-        daemon.until(lambda seen=seen: daemon.status("web").get("isolation") == seen, f"it is a {seen}")  # type: ignore[misc]
+        daemon.until(partial(is_a, daemon, seen), f"it is a {seen}")
         daemon.wait_ready("web")
         check_inside(daemon, "web")
         assert inside(daemon, "web", "cat kept") == "mine\n"
+
+
+def is_a(daemon: RunningDaemon, isolation: str) -> bool:
+    return bool(daemon.status("web").get("isolation") == isolation)
 
 
 def test_a_plan_knows_of_an_edited_skill_with_and_without_a_daemon(engineless: RunningDaemon) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from controller.model.clock import SystemClock
+from controller.model.errors import DiskFullError, SandkeeperError
 from controller.model.manifest import Snapshot
+from controller.model.skill import SkillFacts, SkillRead
 from controller.skill.store import SkillStore, passing_store
 from controller.source.config import SourceConfig
 from controller.source.documents import Rules
@@ -63,22 +65,26 @@ def watching(root: Path, store: SkillStore, *allowed: Path, rescan: float = 60.0
         source.stop()
 
 
+def skill_of(snapshot: Snapshot, name: str = "web") -> SkillFacts:
+    skill = snapshot.documents[key(name)].skill
+    assert skill is not None
+    return skill
+
+
 def digest_of(snapshot: Snapshot, name: str = "web") -> str:
-    document = snapshot.documents[key(name)]
-    assert document.skill is not None
-    return document.skill.digest
+    return skill_of(snapshot, name).digest
 
 
 def test_a_document_has_its_skill_and_another_digest_with_another_skill(root: Path, store: SkillStore) -> None:
     with watching(root, store) as watched:
         before = watched.latest.documents[key("web")]
-        assert before.skill is not None
-        assert before.skill.path == str(root / "skills/greeting")
+        skill = skill_of(watched.latest)
+        assert skill.path == str(root / "skills/greeting")
         assert before.body["spec"]["skill"]["path"] == str(root / "skills/greeting")
-        assert (before.skill.name, before.skill.description) == ("greeting", "Greets.")
-        assert set(before.skill.files) == {"SKILL.md", "scripts/greet.sh"}
+        assert (skill.name, skill.description) == ("greeting", "Greets.")
+        assert set(skill.files) == {"SKILL.md", "scripts/greet.sh"}
         (root / "skills/greeting/scripts/greet.sh").write_text("echo goodbye\n")
-        after = watched.until(lambda snapshot: digest_of(snapshot) != before.skill.digest)  # type: ignore[union-attr]
+        after = watched.until(lambda snapshot: digest_of(snapshot) != skill.digest)
         assert after.documents[key("web")].digest != before.digest
         assert after.faults == ()
 
@@ -251,7 +257,7 @@ def test_one_manifest_that_names_a_folder_of_manifests_takes_none_of_them_away(r
 def test_a_skill_that_many_name_is_read_once(root: Path, store: SkillStore) -> None:
     reads: list[Path] = []
 
-    def read(path: Path, validation: str):  # type: ignore[no-untyped-def]
+    def read(path: Path, validation: str) -> SkillRead:
         reads.append(path)
         return store.read(path, validation)
 
@@ -263,6 +269,23 @@ def test_a_skill_that_many_name_is_read_once(root: Path, store: SkillStore) -> N
     assert len(reads) == 1
 
 
+def test_a_full_disk_is_tried_again_and_a_bad_skill_is_not(root: Path, store: SkillStore) -> None:
+    answers: list[SandkeeperError] = [DiskFullError("no space"), DiskFullError("no space")]
+
+    def read(path: Path, validation: str) -> SkillRead:
+        if answers:
+            raise answers.pop()
+        return store.read(path, validation)
+
+    source = FolderSource(SourceConfig(root, read_skill=read), admit_all, {}, FakeClock())
+    assert "no space" in source.scan_once().faults[0].message
+    assert "no space" in source.scan_once().faults[0].message
+    assert source.scan_once().faults == ()
+    answers += [SandkeeperError("bad"), SandkeeperError("read in vain")]
+    (root / "skills/greeting/SKILL.md").write_text("bad")
+    assert [source.scan_once().faults[0].message for _ in range(2)] == ["read in vain"] * 2
+
+
 def test_a_skill_of_one_file_is_one_and_so_is_one_named_by_its_skill_file(root: Path, store: SkillStore) -> None:
     text = "---\nname: note\ndescription: d\n---\n"
     (root / "note.md").write_text(text)
@@ -270,8 +293,8 @@ def test_a_skill_of_one_file_is_one_and_so_is_one_named_by_its_skill_file(root: 
     (root / "api.yaml").write_text(manifest("api", "{skill: {path: skills/greeting/SKILL.md}}"))
     found = FolderSource(SourceConfig(root, read_skill=store.read), admit_all, {}, SystemClock()).scan_once()
     assert found.faults == ()
-    assert set(found.documents[key("web")].skill.files) == {"note.md"}  # type: ignore[union-attr]
-    assert found.documents[key("api")].skill.path == str(root / "skills/greeting")  # type: ignore[union-attr]
+    assert set(skill_of(found).files) == {"note.md"}
+    assert skill_of(found, "api").path == str(root / "skills/greeting")
 
 
 def test_validate_checks_a_skill_and_a_strict_one_strictly(root: Path) -> None:
