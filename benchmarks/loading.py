@@ -90,7 +90,7 @@ def _watching(folder: Path) -> Iterator[queue.SimpleQueue[Key]]:
     settings, world = ResolveSettings(), World()
     woken: queue.SimpleQueue[Key] = queue.SimpleQueue()
     intake = Intake(world, lambda document: resolve(document, settings), woken.put)
-    source = FolderSource(SourceConfig(folder), lambda body: admit(body, settings), {}, SystemClock())
+    source = FolderSource(SourceConfig(folder), lambda body, skill: admit(body, settings, skill), {}, SystemClock())
     source.start(intake.receive)
     try:
         until(lambda: woken.qsize() >= MANIFESTS, "every manifest is loaded", 60)

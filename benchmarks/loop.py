@@ -111,7 +111,9 @@ def loop_of(count: int, state_dir: Path) -> Iterator[LoopOf]:
 
 def _snapshot(count: int) -> Snapshot:
     settings = ResolveSettings()
-    rules = Rules(default_kinds(), lambda body: admit(body, settings), HostPathRules(Path("/nonexistent")))
+    rules = Rules(
+        default_kinds(), lambda body, skill: admit(body, settings, skill), HostPathRules(Path("/nonexistent"))
+    )
     documents: dict[Key, Document] = {}
     for number in range(count):
         name = f"s{number:04}"

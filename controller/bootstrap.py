@@ -24,6 +24,7 @@ from controller.model.clock import Clock, SystemClock
 from controller.model.errors import EngineUnavailableError
 from controller.model.identity import Key
 from controller.model.manifest import Document, FieldFault
+from controller.model.skill import SkillFacts
 from controller.model.spec import Desired
 from controller.notify import Notifier
 from controller.report.holds import JsonHoldStore
@@ -37,6 +38,7 @@ from controller.resolve.admission import admit
 from controller.resolve.defaults import ResolveSettings
 from controller.resolve.resolver import resolve
 from controller.runtime.directory.config import DirectoryConfig
+from controller.runtime.directory.reach import may_mount
 from controller.runtime.directory.runtime import DirectoryRuntime
 from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.config import DockerConfig
@@ -47,10 +49,12 @@ from controller.runtime.secrets import Secrets
 from controller.runtime.workspace import WorkspaceFolder
 from controller.secrecy import redacting, secrets_of
 from controller.signals import StopSignals
+from controller.skill.store import SkillStore
 from controller.source.config import SourceConfig
 from controller.source.folder import FolderSource
 from controller.source.host_paths import ENGINE_SOCKETS
 from controller.source.memory import Memory
+from controller.source.protocol import Admit, ReadSkill
 
 log = structlog.get_logger(__name__)
 
@@ -95,15 +99,15 @@ class Application:
 def settings_of(config: DaemonConfig) -> ResolveSettings:
     """What resolution needs to know."""
     own_user = None if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
-    return ResolveSettings(defaults=config.defaults, own_user=own_user)
+    return ResolveSettings(defaults=config.defaults, own_user=own_user, skills_folder=str(config.skills_folder))
 
 
-def admit_with_defaults(config: DaemonConfig | None = None) -> Callable[[dict[str, Any]], Sequence[FieldFault]]:
+def admit_with_defaults(config: DaemonConfig | None = None) -> Admit:
     """The checks beyond the schema, as `validate` and the daemon's source apply them."""
     settings = settings_of(config or DaemonConfig())
 
-    def admitting(body: dict[str, Any]) -> Sequence[FieldFault]:
-        return admit(body, settings)
+    def admitting(body: dict[str, Any], skill: SkillFacts | None) -> Sequence[FieldFault]:
+        return admit(body, settings, skill)
 
     return admitting
 
@@ -123,16 +127,19 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
         log.warning("state_rebuilt", why=store.rebuilt)
     shared = shared_by_runtimes(config, clock, redactor)
     runtimes = make_runtimes(config, identity.instance, shared)
+    skills = skill_store(config, clock)
+    memory = SourceMemory(last_known_good(world), state_dir / "source.json")
     history = UsageHistory()
     metrics = Metrics(__version__, tuple(runtimes), history)
     loop = wire(
         Seams(
             identity=identity,
             world=world,
-            source=make_source(config, last_known_good(world), clock, state_dir / "source.json"),
+            source=make_source(config, memory, clock, skills.read),
             resolve=make_resolver(settings_of(config)),
             runtimes=runtimes,
             workspaces=shared.workspaces,
+            skills=skills,
             store=store,
             hold_store=hold_store,
             recorder=metrics,
@@ -163,6 +170,7 @@ def make_runtimes(config: DaemonConfig, instance: str, shared: Shared) -> Mappin
         bind_prefixes=tuple(str(path.resolve()) for path in (config.manifests, *config.allow_paths)),
         forbidden=tuple(str(path.resolve()) for path in config.own_folders()),
         epoch_file=state_dir / "engine-epoch.json",
+        skills_folder=str(config.skills_folder),
         pool_size=config.workers + 8,
     )
     docker = DockerRuntime(docker_config, *given)
@@ -201,24 +209,34 @@ def _engine_socket(config: DaemonConfig) -> tuple[Path, ...]:
         return ()
 
 
-def make_source(
-    config: DaemonConfig,
-    baseline: Mapping[Key, Document],
-    clock: Clock,
-    memory_file: Path | None = None,
-    remembered: Memory | None = None,
-) -> FolderSource:
-    """The watched folder; not yet watched. `memory_file` is where it keeps what it remembers; see SourceConfig."""
+@dataclass(frozen=True, slots=True)
+class SourceMemory:
+    """What a source begins with: the last good documents, and what it remembers; see SourceConfig."""
+
+    baseline: Mapping[Key, Document]
+    file: Path | None = None
+    remembered: Memory | None = None
+
+
+def skill_store(config: DaemonConfig, clock: Clock) -> SkillStore:
+    """Where the files of skills are kept. Others than root pass through only where they have to see them there."""
+    passed_through = os.geteuid() == 0 and not may_mount()
+    return SkillStore(config.skills_folder, 0o711 if passed_through else 0o700, clock)
+
+
+def make_source(config: DaemonConfig, memory: SourceMemory, clock: Clock, read_skill: ReadSkill) -> FolderSource:
+    """The watched folder; not yet watched."""
     root = Path(os.path.abspath(config.manifests))  # noqa: PTH100 - a symlinked root is watched under its own name
     source_config = SourceConfig(
         root,
         config.allow_paths,
         engine_sockets=(*ENGINE_SOCKETS, *_engine_socket(config)),
-        memory_file=memory_file,
-        remembered=remembered,
+        memory_file=memory.file,
+        remembered=memory.remembered,
         forbidden=config.own_folders(),
+        read_skill=read_skill,
     )
-    return FolderSource(source_config, admit_with_defaults(config), baseline, clock)
+    return FolderSource(source_config, admit_with_defaults(config), memory.baseline, clock)
 
 
 def make_resolver(settings: ResolveSettings) -> Callable[[Document], Desired]:

@@ -52,6 +52,11 @@ class DaemonConfig:
     log_format: LogFormat = "auto"
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def skills_folder(self) -> Path:
+        """Where the files of skills are kept, absolute."""
+        return Path(os.path.abspath(self.state_dir)) / "skills"  # noqa: PTH100 - a symlinked folder keeps its own name
+
     def own_folders(self) -> tuple[Path, ...]:
         """The daemon's own, which no sandbox may mount: state and secrets."""
         return (self.state_dir, self.secrets_dir) if self.secrets_dir else (self.state_dir,)

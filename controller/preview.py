@@ -12,7 +12,14 @@ from typing import Final
 
 import structlog
 
-from controller.bootstrap import make_resolver, make_runtimes, make_source, settings_of, shared_by_runtimes
+from controller.bootstrap import (
+    SourceMemory,
+    make_resolver,
+    make_runtimes,
+    make_source,
+    settings_of,
+    shared_by_runtimes,
+)
 from controller.config import DaemonConfig
 from controller.loop.daemon import last_known_good, recall
 from controller.loop.intake import Intake
@@ -28,6 +35,7 @@ from controller.report.protocol import Preview
 from controller.report.redaction import SecretRedactor
 from controller.report.store import SqliteStore
 from controller.runtime.protocol import Runtime
+from controller.skill.store import passing_store
 from controller.source.memory import MemoryFile
 
 log = structlog.get_logger(__name__)
@@ -52,7 +60,9 @@ def plan_once(config: DaemonConfig, draft: bool = False) -> Preview:
             cleanup.callback(runtime.close)
         remembered = MemoryFile(config.state_dir / "source.json").kept
         remembered = replace(remembered, root=None) if draft else remembered
-        snapshot = make_source(config, last_known_good(world), clock, remembered=remembered).scan_settled()
+        skills = cleanup.enter_context(passing_store())
+        memory = SourceMemory(last_known_good(world), remembered=remembered)
+        snapshot = make_source(config, memory, clock, skills.read).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
         answering = {name: runtime for name, runtime in runtimes.items() if _is_listed(runtime, world)}
         return preview_of(world, Outlook(instance, world, answering, clock, lambda: ""))

@@ -16,8 +16,9 @@ from controller.cli.output import show_json
 from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
 from controller.config import DaemonConfig
 from controller.model.errors import DaemonUnreachableError
-from controller.model.manifest import Fault
+from controller.model.manifest import Fault, FieldFault
 from controller.model.printable import printable
+from controller.model.skill import SkillFacts
 from controller.source.protocol import Admit
 
 _CHANGES: Final = 2
@@ -36,9 +37,11 @@ def validate_command(config: DaemonConfig, paths: Sequence[Path], output: str) -
     PATH is a file or a folder. Prints every fault as file:line:column. Exit 0 where nothing would be refused, else 1;
     warnings do not count.
     """
-    from controller.source.validate import validate_paths  # noqa: PLC0415 - `plan` does without
+    from controller.skill.store import passing_store  # noqa: PLC0415 - `plan` does without
+    from controller.source.validate import validate_paths  # noqa: PLC0415 - as above
 
-    faults = validate_paths(paths, _admission(config), config.allow_paths)
+    with passing_store() as skills:
+        faults = validate_paths(paths, _admission(config), config.allow_paths, skills.read)
     errors = [fault for fault in faults if not fault.warning]
     if output == "json":
         show_json({"valid": not errors, "faults": [_fault_document(fault) for fault in faults]})
@@ -83,7 +86,11 @@ def _admission(config: DaemonConfig) -> Admit:
     from controller.resolve.defaults import ResolveSettings  # noqa: PLC0415 - as above
 
     settings = ResolveSettings(defaults=config.defaults)
-    return lambda body: admit(body, settings)
+
+    def admitting(body: dict[str, Any], skill: SkillFacts | None) -> Sequence[FieldFault]:
+        return admit(body, settings, skill)
+
+    return admitting
 
 
 def _ask(config: DaemonConfig, named: bool) -> tuple[Sequence[str], Sequence[str]] | None:

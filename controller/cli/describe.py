@@ -71,6 +71,8 @@ def _facts(item: Item, now: float) -> list[str]:
         "Status": f"{item.phase}, {'ready' if item.ready else _unready(item)} for {human.age(since)}",
         "Isolation": _isolation(item),
         "Image": status.get("image") or (spec.get("image") if spec.get("isolation") == "container" else None),
+        "Skill": _skill(mapping(status, "skill")),
+        "Tools": ", ".join(mapping(status, "skill").get("tools", ())),
         "Command": json.dumps([*spec.get("command", ()), *spec.get("args", ())]) if spec.get("command") else None,
         "Container": status.get("containerID"),
         "Workspace": status.get("path"),
@@ -80,6 +82,12 @@ def _facts(item: Item, now: float) -> list[str]:
     }
     width = max(map(len, facts)) + 3
     return [f"{f'{name}:':<{width}}{value}" for name, value in facts.items() if value not in (None, "")]
+
+
+def _skill(skill: Mapping[str, Any]) -> str | None:
+    if not skill:
+        return None
+    return f"{skill['name']} (digest {skill['digest'][:12]}): {skill.get('description', '')}"
 
 
 def _generation(item: Item) -> str:

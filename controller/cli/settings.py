@@ -113,6 +113,8 @@ def check_defaults(defaults: Mapping[str, Any], file: Path) -> None:
     from controller.resolve.defaults import ResolveSettings  # noqa: PLC0415 - as above
     from controller.source.kinds import Kind, load_schema  # noqa: PLC0415 - as above
 
+    if "skill" in defaults:
+        raise UsageError(f"{file}: defaults.skill: a skill is one sandbox's own (name it in that one's manifest)")
     body = {"apiVersion": API_VERSION, "kind": SANDBOX, "metadata": {"name": "defaults"}, "spec": dict(defaults)}
     found = [held.fault for held in Kind(API_VERSION, SANDBOX, load_schema(SANDBOX)).check(body)]
     for fault in found or admit(body, ResolveSettings()):

@@ -13,7 +13,7 @@ from controller.model.identity import API_VERSION, Key
 from controller.model.manifest import Document
 from controller.model.record import Record
 from controller.report.protocol import HoldStore, StateStore
-from controller.runtime.protocol import Runtime, Workspaces
+from controller.runtime.protocol import Runtime, SkillFiles, Workspaces
 from controller.source.protocol import ManifestSource
 
 from .intake import Intake
@@ -21,6 +21,7 @@ from .outlook import concerned_runtimes
 from .pulse import Pulse
 from .queue import WorkQueue
 from .resync import Resync
+from .skill_usage import SkillUsage
 from .ticker import Ticker
 from .workers import Workers
 from .world import Entry, World
@@ -46,6 +47,7 @@ class Machinery:
     ticker: Ticker
     runtimes: Mapping[str, Runtime]
     workspaces: Workspaces
+    skills: SkillFiles
     clock: Clock
     worker_count: int = 4
 
@@ -65,6 +67,8 @@ class Daemon:
             resync.first_list()
             self._resyncs.append(self._every(f"resync-{runtime.name}", resync.run))
         self._resyncs.append(self._every("trash", parts.workspaces.expire))
+        skills = SkillUsage(parts.world, parts.runtimes, parts.skills)
+        self._resyncs.append(self._every("skills", skills.tidy))
         parts.source.start(parts.intake.receive)
         parts.clock.wait(parts.world.told, _FIRST_SCAN_SECONDS)
         parts.workers.start(parts.worker_count, parts.runtimes)
@@ -133,4 +137,4 @@ def last_known_good(world: World) -> Mapping[Key, Document]:
 def _document(key: Key, record: Record) -> Document:
     file, _, line = record.origin.rpartition(":")
     body = {"apiVersion": API_VERSION, "kind": key.kind, **record.document}
-    return Document(key, body, file, int(line) if line.isdecimal() else 1, digest="")
+    return Document(key, body, file, int(line) if line.isdecimal() else 1, digest="", skill=record.skill)

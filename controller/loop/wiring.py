@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.model.clock import Clock
@@ -13,7 +13,7 @@ from controller.model.manifest import Document
 from controller.model.observed import Usage
 from controller.model.spec import Desired, SecretRef
 from controller.report.protocol import HoldStore, Recorder, StateStore
-from controller.runtime.protocol import Runtime, Workspaces
+from controller.runtime.protocol import Runtime, SkillFiles, Workspaces
 from controller.source.protocol import ManifestSource
 
 from .backoff import Backoff
@@ -45,6 +45,13 @@ def _as_it_is(_: Sequence[SecretRef], text: str) -> str:
     return text
 
 
+class _NoSkills:
+    """Where no manifest names a skill."""
+
+    def collect(self, used: Collection[str]) -> None:
+        """Nothing is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seams:
     """What the loop is built on. `publish` is told each tick's measurements; `tick` is in seconds.
@@ -64,6 +71,7 @@ class Seams:
     clock: Clock
     publish: Callable[[Mapping[Key, Usage]], None] = _ignore
     redact: Redact = _as_it_is
+    skills: SkillFiles = field(default_factory=_NoSkills)
     tick: float = 2.0
     workers: int = 4
     new_uid: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
@@ -125,6 +133,7 @@ def wire(seams: Seams) -> Loop:
             ticker=ticker,
             runtimes=seams.runtimes,
             workspaces=seams.workspaces,
+            skills=seams.skills,
             clock=seams.clock,
             worker_count=seams.workers,
         )

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.model.identity import Key
+from controller.model.skill import SkillFacts
 
 FieldPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
-    """A fault of one field, before its place in a file is known. `hint` says what would be right."""
+    """A fault of one field, before its place in a file is known. `hint` says what would be right.
+
+    `warning` faults do not refuse the document.
+    """
 
     path: FieldPath
     message: str
     hint: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class Document:
     """One accepted manifest document. `body` is plain JSON data as written, `file` is relative to the watched root.
 
     `saved_at` is the file's mtime and `seen_at` when it was read, in epoch seconds. Relative paths in the body
-    (mounts) are already absolute, resolved and checked.
+    (mounts, the skill) are already absolute, resolved and checked. `skill` is what the skill named in it was then;
+    `digest` covers that as well.
     """
 
     key: Key
@@ -53,6 +59,7 @@ class Document:
     digest: str
     saved_at: float = 0.0
     seen_at: float = 0.0
+    skill: SkillFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

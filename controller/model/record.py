@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.model.skill import SkillFacts
 from controller.model.spec import Limits
 
 
@@ -82,6 +83,7 @@ class Record:
     `reserved`: a restored workspace waits for its manifest. `restoring`: that of `uid` is yet to be brought back from
     the trash, instead of this other uid's empty one ("": of none). `erased`: expiry has deleted the workspace.
     `provisional`: made while a runtime that may have an instance of it could not be asked; it yields to that one's uid.
+    `skill` is what `document`'s skill was.
     """
 
     uid: str
@@ -115,3 +117,4 @@ class Record:
     erased: bool = False
     provisional: bool = False
     timings: Timings = field(default_factory=Timings)
+    skill: SkillFacts | None = None

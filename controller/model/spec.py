@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from controller.model.identity import Key
+from controller.model.skill import SkillFacts
 
 
 class Isolation(StrEnum):
@@ -148,6 +149,16 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Skill:
+    """A skill given to a sandbox: `mount` has the files of `digest`; `python_version` as SkillFacts tells it."""
+
+    path: str
+    digest: str
+    mount: Mount
+    python_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Filesystem:
     """The root, in-memory mounts (target to bytes) and binds."""
 
@@ -193,7 +204,10 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """A whole spec after defaulting. `command` replaces an image's ENTRYPOINT, `args` its CMD; both empty: stay up."""
+    """A whole spec after defaulting. `command` replaces an image's ENTRYPOINT, `args` its CMD; both empty: stay up.
+
+    `packages` are the skill's as well.
+    """
 
     isolation: Isolation
     fallback: Isolation | None
@@ -211,6 +225,7 @@ class SandboxSpec:
     network: Network
     filesystem: Filesystem
     lifecycle: Lifecycle
+    skill: Skill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +235,7 @@ class Desired:
     `template` is the JSON form of what only a replace can change; `spec_hash` is its hash. `resolved_hash` covers the
     whole spec and raises the generation. `document` is the manifest's `{metadata, spec}` with defaults, for status.
     `fallback` is the same sandbox in the other isolation, for when there is no engine, where the manifest allows it.
+    `skill` is what its skill was when the manifest was read.
     """
 
     key: Key
@@ -231,3 +247,4 @@ class Desired:
     origin: str
     labels: Mapping[str, str] = field(default_factory=dict)
     fallback: Desired | None = None
+    skill: SkillFacts | None = None

@@ -28,6 +28,7 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
             accepted_at=now,
             attempt_since=now,
             document=desired.document,
+            skill=desired.skill,
             origin=desired.origin,
         )
     if not _is_edit(record, desired):
@@ -35,6 +36,7 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
             record,
             resolved_hash=desired.resolved_hash,
             document=desired.document,
+            skill=desired.skill,
             origin=desired.origin,
             reserved=False,
         )
@@ -43,6 +45,7 @@ def accept(record: Record | None, desired: Desired, new_uid: str, now: float) ->
         generation=record.generation + 1,
         resolved_hash=desired.resolved_hash,
         document=desired.document,
+        skill=desired.skill,
         origin=desired.origin,
         accepted_at=now if record.reserved else record.accepted_at,
         instance_id="" if record.finished else record.instance_id,
@@ -75,7 +78,7 @@ def identified(
     found = recover_undeclared(earlier, now)
     if found is None or record is None:
         return found or record
-    return replace(found, document=record.document, origin=record.origin)
+    return replace(found, document=record.document, origin=record.origin, skill=record.skill)
 
 
 def _is_unclaimed(record: Record) -> bool:
@@ -109,6 +112,7 @@ def recover(observed: Sequence[Observed], desired: Desired, now: float) -> Recor
         runtime=newest.runtime,
         instance_id=newest.id,
         document=desired.document,
+        skill=desired.skill,
         origin=desired.origin,
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 _LONGEST: Final = 40
 _CONTEXT: Final = 12
 _MOST: Final = 3
+_DIGITS: Final = 12
 # A map whose keys are the user's own is one field.
 _USERS_OWN: Final = frozenset({"tmpfs"})
 
@@ -21,7 +22,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "s
         if before == after:
             continue
         path = f"{prefix}.{name}"
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
+        if path == "spec.skill":
+            yield from _skill_differences(before, after)
+        elif isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from differences(before, after, path)
         elif path == "spec.env":
             yield _env_difference(before or (), after or ())
@@ -56,6 +59,20 @@ def _env_difference(old: Any, new: Any) -> str:
     before, after = ({entry["name"]: entry for entry in entries} for entries in (old, new))
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return f"spec.env changed {', '.join(names) or 'its order'}"
+
+
+def _skill_differences(old: Any, new: Any) -> Iterator[str]:
+    if not old or not new:
+        what = "removed" if old else "added"
+        yield f"spec.skill {what} (digest {(old or new)['digest'][:_DIGITS]})"
+        return
+    before, after = old.get("files"), new.get("files")
+    if before is None or after is None or before == after:
+        yield f"skill changed (digest {old['digest'][:_DIGITS]} → {new['digest'][:_DIGITS]})"
+        return
+    for file in sorted(before.keys() | after.keys()):
+        if before.get(file) != after.get(file):
+            yield f"skill {file} {'added' if file not in before else 'removed' if file not in after else 'changed'}"
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,7 @@ from controller.model.hold import Hold
 from controller.model.identity import API_VERSION
 from controller.model.observed import Capabilities, ContractRow, Usage
 from controller.model.record import Sample, Termination, Timings
+from controller.model.skill import SkillFacts
 from controller.model.spec import Limits, Resource
 from controller.model.status import EventRecord, SandboxStatus
 from controller.report.protocol import DaemonInfo, SandboxView
@@ -100,6 +101,21 @@ def limits_of(view: SandboxView) -> Limits:
     return Limits(applied.memory, applied.cpu, applied.pids, wanted.disk, wanted.open_files)
 
 
+def _skill(facts: SkillFacts | None) -> Json | None:
+    if facts is None:
+        return None
+    return _present(
+        {
+            "name": facts.name,
+            "description": facts.description,
+            "tools": list(facts.tools),
+            "packages": list(facts.packages),
+            "pythonVersion": facts.python_version or None,
+            "digest": facts.digest,
+        }
+    )
+
+
 def _metadata(view: SandboxView, document: Mapping[str, Any]) -> Json:
     written = document.get("metadata", {})
     return {
@@ -125,6 +141,7 @@ def _status(view: SandboxView, summary: UsageSummary | None, output: bool) -> Js
             "path": status.path or None,
             "pid": status.pid,
             "image": status.image or None,
+            "skill": _skill(view.record.skill if view.desired is None else view.desired.skill),
             "restarts": status.restarts,
             "startedAt": rfc3339(status.started_at),
             "lastTermination": _last_termination(status, output),

@@ -10,10 +10,12 @@ from controller.model.errors import QuantityError
 from controller.model.identity import Key
 from controller.model.manifest import FieldFault, FieldPath
 from controller.model.quantity import format_duration, format_memory
+from controller.model.skill import SkillFacts
 from controller.model.spec import Isolation, NetworkMode, SandboxSpec
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
 from controller.resolve.places import WORKSPACE, misplaced
+from controller.resolve.skill import skill_faults, with_skill
 
 # Docker's own floor: below it a create is refused ("Minimum memory limit allowed is 6MB").
 _LEAST_CONTAINER_MEMORY: Final = 6 << 20
@@ -32,18 +34,22 @@ _LONGEST: Final = 3650 * _DAY
 _LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC).timestamp()  # still a date in every time zone
 
 
-def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFault]:
-    """Every fault of a document that is valid by schema; empty where it is admitted."""
+def admit(body: dict[str, Any], settings: ResolveSettings, skill: SkillFacts | None = None) -> Sequence[FieldFault]:
+    """Every fault of a document that is valid by schema; without any but warnings it is admitted.
+
+    `skill` is what is known of the one that the document names.
+    """
     metadata = body["metadata"]
     namespace = metadata.get("namespace", "default")
     written = body.get("spec") or {}
     try:
-        spec = parse_spec(overlay(settings.base(), written), namespace)
+        parsed = parse_spec(overlay(settings.base(), written), namespace)
+        spec = with_skill(parsed, written, skill, settings.skills_folder) if skill is not None else parsed
     except QuantityError as exc:
         return [FieldFault(("spec",), str(exc))]
     key = Key(body["kind"], namespace, metadata["name"])
     checks = (
-        _isolation(spec),
+        _isolation(spec, parsed.packages),
         _container_only(spec, written),
         _sizes(spec),
         _times(spec),
@@ -53,16 +59,20 @@ def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFaul
         _network(spec),
         _env(spec),
         _depends(spec, key),
+        skill_faults(spec, written),
     )
     return [fault for check in checks for fault in check]
 
 
-def _isolation(spec: SandboxSpec) -> Iterator[FieldFault]:
+def _isolation(spec: SandboxSpec, own_packages: Sequence[str]) -> Iterator[FieldFault]:
     isolations = {spec.isolation, spec.fallback or spec.isolation}
     if spec.packages and Isolation.CONTAINER in isolations:
+        path: FieldPath = ("spec", "packages") if own_packages else ("spec", "skill", "path")
         yield FieldFault(
-            ("spec", "packages"),
-            "not yet with isolation: container",
+            path,
+            "not yet with isolation: container"
+            if own_packages
+            else "needs packages: not yet with isolation: container",
             "build them into the image, or use isolation: directory",
         )
     if Isolation.DIRECTORY not in isolations:

@@ -48,11 +48,13 @@ class ResolveSettings:
     """What resolution needs to know of the daemon.
 
     `defaults` is laid over the embedded ones; `own_user` is the caller's `uid:gid` where the controller is not root
-    (then no other user can be given to a sandbox), else None.
+    (then no other user can be given to a sandbox), else None. `skills_folder` is where the files of skills are kept by
+    their digests.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     own_user: str | None = None
+    skills_folder: str = "/var/lib/sandkeeper/skills"
 
     def base(self) -> dict[str, Any]:
         """The spec that a manifest is laid over."""

@@ -11,19 +11,26 @@ from controller.model.identity import resolved_hash, spec_hash
 from controller.model.manifest import Document
 from controller.model.quantity import format_memory
 from controller.model.spec import Desired, Isolation, Limits, SandboxSpec
+from controller.resolve import skill
 from controller.resolve.admission import meaningful
 from controller.resolve.defaults import ResolveSettings, overlay
 from controller.resolve.parse import parse_spec
+from controller.resolve.skill import with_skill, written_whole
 
 # gVisor cannot change limits in place: there, their sizes are part of what a replace changes.
 _NOT_RESIZABLE: Final = frozenset({"gvisor", "runsc"})
 
 
 def resolve(document: Document, settings: ResolveSettings) -> Desired:
-    """The desired sandbox of an admitted document. Raises QuantityError on a document that was never admitted."""
+    """The desired sandbox of an admitted document. Raises QuantityError on a document that was never admitted,
+    StateError on one whose skill nobody knows.
+    """
     body = document.body
     written = overlay(settings.base(), body.get("spec") or {})
-    spec = parse_spec(written, document.key.namespace)
+    parsed = parse_spec(written, document.key.namespace)
+    spec = with_skill(parsed, written, document.skill, settings.skills_folder)
+    if spec.skill is not None:
+        written["skill"] = written_whole(written["skill"])
     desired = _desired(document, spec, written)
     if spec.fallback is None or spec.fallback == spec.isolation:
         return desired
@@ -34,7 +41,10 @@ def resolve(document: Document, settings: ResolveSettings) -> Desired:
 def _desired(document: Document, spec: SandboxSpec, written: Mapping[str, Any]) -> Desired:
     metadata = document.body["metadata"]
     labels = metadata.get("labels") or {}
+    facts = document.skill if spec.skill is not None else None
     template = template_of(spec, implied_tmpfs="tmpfs" not in written["filesystem"])
+    if facts is not None:
+        template["skill"] = skill.template_of(facts)
     return Desired(
         key=document.key,
         spec=spec,
@@ -47,6 +57,7 @@ def _desired(document: Document, spec: SandboxSpec, written: Mapping[str, Any]) 
         },
         origin=f"{document.file}:{document.line}",
         labels=labels,
+        skill=facts,
     )
 
 
@@ -103,4 +114,8 @@ def _plain_env(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(spec: SandboxSpec) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(asdict(spec), default=str))
+    if spec.skill is None:
+        del plain["skill"]  # of a spec without one the hash is what it was before one could be said
+    else:
+        del plain["skill"]["mount"]
     return plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -138,6 +138,13 @@ class TrashedWorkspace:
     key: Key
     trashed_at: float
     document: Mapping[str, object]
+
+
+class SkillFiles(Protocol):
+    """The files of skills, kept by their digests."""
+
+    def collect(self, used: Collection[str]) -> None:
+        """Delete those that have not been among the used ones for a while. Raises StateError."""
 
 
 class Workspaces(Protocol):

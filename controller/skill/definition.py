@@ -27,7 +27,9 @@ class ToolType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """How a command ended. `exit_code` is 128 + N for a command that signal N ended, 124 for a timeout; `truncated`: output was capped."""
+    """How a command ended. `exit_code` is 128 + N where signal N ended it, 124 after a timeout; `truncated`: output was
+    capped.
+    """
 
     exit_code: int
     stdout: bytes = b""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from controller.model.clock import SystemClock
 from controller.model.identity import Key, digest_of
 from controller.model.manifest import Document, Fault, FieldFault, FieldPath
 from controller.model.quantity import memory_hint
-from controller.source.formats import HOST_PATH, MEMORY, fields_of_format
+from controller.model.skill import SkillFacts
+from controller.source.formats import HOST_PATH, MEMORY, SKILL_PATH, fields_of_format
 from controller.source.host_paths import HostPathRefused, HostPathRules
 from controller.source.kinds import Kind, KindRegistry
 from controller.source.protocol import Admit
+from controller.source.skill_fields import named_skills, read_skill
+from controller.source.skills import Skills, SkillUse, unread
 from controller.strict_yaml.reader import Place, YamlDocument, read_yaml
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -29,6 +33,7 @@ class Rules:
     kinds: KindRegistry
     admit: Admit
     host_paths: HostPathRules
+    skills: Skills = field(default_factory=lambda: Skills(unread, SystemClock()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,20 @@ class ManifestText:
 class FileContent:
     """What one file declares, and where each name stands in it.
 
-    `refused` maps keys that could be read off a refused document to its first fault.
+    `refused` maps keys that could be read off a refused document to its first fault. `skills` are those that it names;
+    where one of them is not settled, it is to be read again: what names that one is missing.
     """
 
     documents: Mapping[Key, Document] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     refused: Mapping[Key, Fault] = field(default_factory=dict)
     places: Mapping[Key, Place] = field(default_factory=dict)
+    skills: tuple[SkillUse, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether none of its skills may be half written."""
+        return all(use.settled for use in self.skills)
 
     @property
     def first_error(self) -> Fault | None:
@@ -67,21 +79,24 @@ def read_documents(source: ManifestText, rules: Rules) -> FileContent:
     refused: dict[Key, Fault] = {}
     places: dict[Key, Place] = {}
     faults: list[Fault] = []
+    skills: list[SkillUse] = []
     for found in parsed.documents:
-        body, problems = _check(found, source, rules)
+        checked = _check(found, source, rules)
+        problems = checked.faults
+        skills += checked.skills
         key = _key_of(found.root.data)
         if key is not None and key in documents:
             problems.append(_declared_twice(found, source.file, documents[key]))
         errors = [fault for fault in problems if not fault.warning]
         faults.extend(_bounded(problems))
-        if not errors and key is not None:
-            documents[key] = _document(key, body, found, source)
+        if not errors and key is not None and all(use.settled for use in checked.skills):
+            documents[key] = _document(key, checked, found, source)
             places[key] = found.place(("metadata", "name"))
-        elif key is not None and key not in documents:
+        elif errors and key is not None and key not in documents:
             refused.setdefault(key, errors[0])
     if parsed.broken is not None:
         faults.append(parsed.broken)
-    return FileContent(documents, tuple(faults), refused, places)
+    return FileContent(documents, tuple(faults), refused, places, tuple(skills))
 
 
 def _bounded(problems: list[Fault]) -> list[Fault]:
@@ -95,32 +110,50 @@ def _bounded(problems: list[Fault]) -> list[Fault]:
     ]
 
 
-def _check(found: YamlDocument, source: ManifestText, rules: Rules) -> tuple[dict[str, Any], list[Fault]]:
-    """The document's body, host paths resolved, and its faults in the order they stand in the file."""
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A document's body, host paths resolved, its faults in the order they stand in the file, and its skill."""
+
+    body: dict[str, Any]
+    faults: list[Fault]
+    skills: tuple[SkillUse, ...] = ()
+    skill: SkillFacts | None = None
+
+
+def _check(found: YamlDocument, source: ManifestText, rules: Rules) -> _Checked:
     body = found.root.data
     if not isinstance(body, dict):
-        return {}, [
-            Fault(source.file, *found.root.place, "a manifest is a mapping", hint="begin with apiVersion: and kind:")
-        ]
+        hint = "begin with apiVersion: and kind:"
+        return _Checked({}, [Fault(source.file, *found.root.place, "a manifest is a mapping", hint=hint)])
     kind = rules.kinds.find(body)
     if isinstance(kind, FieldFault):
-        return body, [*found.faults, _located(found, source.file, kind)]
+        return _Checked(body, [*found.faults, _located(found, source.file, kind)])
     if found.faults:
-        return body, list(found.faults)
+        return _Checked(body, list(found.faults))
     problems = [_located(found, source.file, wrong.fault, wrong.at_key) for wrong in kind.check(body)]
-    if not problems:
-        body, refused = _with_real_paths(body, kind, source, rules.host_paths)
-        problems = [_located(found, source.file, fault) for fault in refused]
-    if not problems:
-        problems = [_located(found, source.file, fault) for fault in rules.admit(body)]
-        problems += [_warned(found, source.file, path, hint) for path, hint in _memory_hints(kind, body)]
-    return body, sorted(problems, key=lambda fault: (fault.line, fault.column))
+    checked = _Checked(body, problems) if problems else _checked_beyond(found, kind, source, rules)
+    return replace(checked, faults=sorted(checked.faults, key=lambda fault: (fault.line, fault.column)))
+
+
+def _checked_beyond(found: YamlDocument, kind: Kind, source: ManifestText, rules: Rules) -> _Checked:
+    """What no schema can say."""
+    written = found.root.data
+    body, problems = _with_real_paths(written, kind, source, rules.host_paths)
+    refused = {fault.path for fault in problems}
+    skills = [read_skill(named, rules.skills) for named in named_skills(kind.schema, written, source.folder, refused)]
+    facts = next((skill.facts for skill in skills), None)
+    problems += [fault for skill in skills for fault in skill.faults]
+    if all(fault.warning for fault in problems):
+        problems += rules.admit(body, facts)
+        problems += [FieldFault(path, hint, warning=True) for path, hint in _memory_hints(kind, body)]
+    uses = tuple(use for skill in skills for use in skill.uses)
+    return _Checked(body, [_located(found, source.file, fault) for fault in problems], uses, facts)
 
 
 def _with_real_paths(
     body: dict[str, Any], kind: Kind, source: ManifestText, rules: HostPathRules
 ) -> tuple[dict[str, Any], list[FieldFault]]:
-    named = list(fields_of_format(kind.schema, body, HOST_PATH))
+    named = [each for wanted in (HOST_PATH, SKILL_PATH) for each in fields_of_format(kind.schema, body, wanted)]
     if not named:
         return body, []
     resolved, refused = copy.deepcopy(body), []
@@ -153,18 +186,15 @@ def _key_of(body: Any) -> Key | None:
     return None
 
 
-def _document(key: Key, body: Mapping[str, Any], found: YamlDocument, source: ManifestText) -> Document:
-    line = found.root.place[0]
-    return Document(key, body, source.file, line, digest_of(body), source.saved_at, source.seen_at)
+def _document(key: Key, checked: _Checked, found: YamlDocument, source: ManifestText) -> Document:
+    body, skill = checked.body, checked.skill
+    digest = digest_of(body if skill is None else {"body": body, "skill": skill.digest})
+    return Document(key, body, source.file, found.root.place[0], digest, source.saved_at, source.seen_at, skill)
 
 
 def _located(found: YamlDocument, file: str, fault: FieldFault, at_key: bool = False) -> Fault:
     line, column = found.key_place(fault.path) if at_key else found.place(fault.path)
-    return Fault(file, line, column, fault.message, field_text(fault.path), fault.hint)
-
-
-def _warned(found: YamlDocument, file: str, path: FieldPath, message: str) -> Fault:
-    return Fault(file, *found.place(path), message, field_text(path), warning=True)
+    return Fault(file, line, column, fault.message, field_text(fault.path), fault.hint, fault.warning)
 
 
 def _declared_twice(found: YamlDocument, file: str, first: Document) -> Fault:

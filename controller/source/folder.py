@@ -24,6 +24,7 @@ from controller.source.looks import Looks
 from controller.source.protocol import Admit
 from controller.source.prune import check_confirmation
 from controller.source.scanner import Scanner
+from controller.source.skills import Skills
 from controller.source.watch import FolderWatch
 
 __all__ = ["FolderSource", "SourceConfig"]
@@ -59,7 +60,7 @@ class FolderSource:
         self._config = config
         self._clock = clock
         host_paths = HostPathRules(config.root, config.allow_paths, config.engine_sockets, config.forbidden)
-        rules = Rules(default_kinds(), admit, host_paths)
+        rules = Rules(default_kinds(), admit, host_paths, Skills(config.read_skill, clock))
         self._scanner = Scanner(config, rules, baseline, clock)
         self._looks = Looks(config.root, clock)
         self._inbox = Inbox(clock)
@@ -181,7 +182,9 @@ class FolderSource:
         with self._lock:
             before, after = self._snapshot, self._scanner.scan(batch, faults)
             self._snapshot = after
+            skills = {use.stamp.real for use in self._scanner.skills() if not use.refused}
             self._undelivered = self._undelivered or after != before
+        self._watch.follow(skills)
         if periodic and covered and self._scanner.noticed:
             log.info("watch_missed_changes", root=str(self._config.root))
             self._watch.end()

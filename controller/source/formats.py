@@ -14,6 +14,7 @@ from controller.model.quantity import parse_cpu, parse_duration, parse_memory, p
 
 MEMORY: Final = "memory-quantity"
 HOST_PATH: Final = "host-path"
+SKILL_PATH: Final = "skill-path"
 
 
 def format_checker() -> FormatChecker:

@@ -65,11 +65,22 @@ class HostPathRules:
 
     def _reaches_engine(self, real: Path) -> bool:
         sockets = {Path(os.path.realpath(socket)) for socket in self.engine_sockets}
-        inside = any(socket.is_relative_to(real) for socket in sockets if socket.exists())
+        inside = any(socket.is_relative_to(real) for socket in sockets if not _is_absent(socket))
         return inside or real in sockets or real.name in _SOCKET_NAMES
 
     def _reaches_own_files(self, real: Path) -> bool:
         return any(_overlap(real, Path(os.path.realpath(folder))) for folder in self.forbidden)
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether nothing is there; what may not be looked at may be."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _overlap(one: Path, other: Path) -> bool:

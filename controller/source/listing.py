@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from controller.model.manifest import Fault
 
 SUFFIXES: Final = (".yaml", ".yml")
+SKILL_FILES: Final = ("SKILL.md", "skill.md")
+"""What makes a folder a skill's: nothing in it or below is a manifest."""
 
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
@@ -55,10 +58,12 @@ class Found:
 class Listing:
     """What one look saw: manifests by path relative to the root, and folders that could not be listed.
 
+    `in_skills` are files of skills with names like manifests': each a problem, should it have been a manifest before.
     `error` says why the root itself could not be listed; then there is no identity and nothing else counts.
     """
 
     files: dict[str, Found] = field(default_factory=dict)
+    in_skills: dict[str, Found] = field(default_factory=dict)
     unreadable: dict[str, Fault] = field(default_factory=dict)
     identity: RootIdentity | None = None
     error: str = ""
@@ -92,16 +97,17 @@ def identify(root: Path) -> RootIdentity | None:
     return RootIdentity(found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
 
 
-def list_manifests(root: Path) -> Listing:
+def list_manifests(root: Path, skills: Collection[str] = ()) -> Listing:
     """Look at everything below the root once. Never opens a file and never raises.
 
-    Hidden names are passed over. A folder is entered once, over whichever path; symlinks that lead out of the root
+    Hidden names are passed over, and folders of skills: those with a SKILL.md, and `skills` (real paths), but not the
+    root itself. A folder is entered once, over whichever path; symlinks that lead out of the root
     are not followed: a manifest behind one is a problem.
     """
     identity = identify(root)
     if identity is None:
         return Listing(error=_root_error(root))
-    walk = _Walk(os.path.realpath(root))
+    walk = _Walk(os.path.realpath(root), frozenset(skills))
     try:
         walk.enter("", linked=False)
     except FileNotFoundError:
@@ -109,7 +115,7 @@ def list_manifests(root: Path) -> Listing:
     except OSError as exc:
         return Listing(error=f"the watched folder {root} cannot be listed: {exc.strerror}")
     walk.finish()
-    return Listing(walk.files, walk.unreadable, identity)
+    return Listing(walk.files, walk.in_skills, walk.unreadable, identity)
 
 
 def _root_error(root: Path) -> str:
@@ -125,13 +131,16 @@ def _root_error(root: Path) -> str:
 class _Walk:
     """One walk; real folders first, so that a link to a folder that is walked anyway adds nothing."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, skills: Collection[str]) -> None:
         self.files: dict[str, Found] = {}
+        self.in_skills: dict[str, Found] = {}
         self.unreadable: dict[str, Fault] = {}
         self._root = root
         self._entered: set[tuple[int, int]] = set()
         self._folders: list[str] = []
         self._linked_folders: list[str] = []
+        self._skills = skills
+        self._skill_folders: set[str] = set()
 
     def finish(self) -> None:
         while self._folders or self._linked_folders:
@@ -151,11 +160,18 @@ class _Walk:
         found = Path(path).stat()
         if (found.st_dev, found.st_ino) in self._entered:
             return
-        with os.scandir(path) as entries:
+        with os.scandir(path) as listed:
             self._entered.add((found.st_dev, found.st_ino))
-            for entry in entries:
-                if not is_hidden(entry.name):
-                    self._take(entry, f"{folder}/{entry.name}" if folder else entry.name, linked)
+            entries = [entry for entry in listed if not is_hidden(entry.name)]
+        if folder and self._is_skills(folder, path, entries):
+            self._skill_folders.add(folder)
+        for entry in entries:
+            self._take(entry, f"{folder}/{entry.name}" if folder else entry.name, linked)
+
+    def _is_skills(self, folder: str, path: str, entries: Sequence[os.DirEntry[str]]) -> bool:
+        if folder.rpartition("/")[0] in self._skill_folders or any(entry.name in SKILL_FILES for entry in entries):
+            return True
+        return bool(self._skills) and os.path.realpath(path) in self._skills
 
     def _take(self, entry: os.DirEntry[str], file: str, linked: bool) -> None:
         try:
@@ -185,7 +201,7 @@ class _Walk:
             return
         problem = "is a symlink to nothing" if inside else "is a symlink that leads out of the watched folder"
         hint = "" if inside else "copy the file into the folder"
-        self.files[file] = Found(Stamp.of(entry.stat(follow_symlinks=False)), True, problem, hint)
+        self._note(file, Found(Stamp.of(entry.stat(follow_symlinks=False)), True, problem, hint))
 
     def _add(self, file: str, found: os.stat_result, linked: bool) -> None:
         problem = hint = ""
@@ -194,4 +210,12 @@ class _Walk:
             problem, hint = f"is {kind}, not a file", "manifests are regular files"
         elif not file.isprintable():
             problem, hint = "has a name that cannot be printed", "rename it in plain UTF-8"
-        self.files[file] = Found(Stamp.of(found), linked, problem, hint)
+        self._note(file, Found(Stamp.of(found), linked, problem, hint))
+
+    def _note(self, file: str, found: Found) -> None:
+        folder = file.rpartition("/")[0]
+        if folder in self._skill_folders:
+            problem = f"lies in the folder of a skill ({folder}), of which nothing is read as a manifest"
+            self.in_skills[file] = replace(found, problem=problem, hint="move it out of the skill's folder")
+        else:
+            self.files[file] = found

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from controller.model.manifest import FieldFault, Snapshot
+from controller.model.skill import SkillFacts, SkillRead
 
-Admit = Callable[[dict[str, Any]], Sequence[FieldFault]]
-"""Checks a document that is valid by schema beyond what a schema can say; an empty answer admits it."""
+Admit = Callable[[dict[str, Any], SkillFacts | None], Sequence[FieldFault]]
+"""Checks a document that is valid by schema, and what is known of the skill that it names, beyond what a schema can
+say; an answer without faults other than warnings admits it."""
+
+ReadSkill = Callable[[Path, str], SkillRead]
+"""Reads the skill at an absolute real path, `strict` or `lenient`. Raises SandkeeperError, which tells the place in it
+and what would be right."""
 
 
 class ManifestSource(Protocol):

@@ -13,11 +13,12 @@ from controller.model.manifest import Document, Fault, PruneBlock, Snapshot
 from controller.source.config import SourceConfig
 from controller.source.documents import Rules
 from controller.source.inbox import Batch
-from controller.source.ledger import Ledger, View
-from controller.source.listing import Found, Listing, RootIdentity, list_manifests
+from controller.source.ledger import FileState, Ledger, View
+from controller.source.listing import Found, Listing, RootIdentity, Stamp, list_manifests
 from controller.source.memory import Memory, MemoryFile
 from controller.source.prune import Absence, Stillness
 from controller.source.reader import Reader
+from controller.source.skills import SkillUse
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +33,22 @@ class Scanner:
         self.noticed = False
         self._root = config.root
         self._reader = Reader(rules, clock, config.root)
+        self._skills = rules.skills
         self._clock = clock
         self._memory = MemoryFile(config.memory_file, config.remembered)
         self._known_root = self._memory.kept.root
         self._ledger = Ledger(baseline, self._memory.kept.held_back)
         self._absence = Absence()
         self._stillness = Stillness()
+        self._skill_folders: frozenset[str] = frozenset()
+        self._unsettled: dict[str, Stamp] = {}
         self._first = True
         self._suspect = False
 
     def scan(self, batch: Batch, faults: tuple[Fault, ...] = ()) -> Snapshot:
         """Look at everything once. Files of the batch are taken as complete; the faults are added to the snapshot."""
-        listing = list_manifests(self._root)
+        self._skills.look(at_once=self._first)
+        listing = list_manifests(self._root, self._skill_folders)
         self.noticed = False
         self._suspect = self._suspect or batch.root_gone or listing.identity is None
         if listing.identity is not None:
@@ -51,13 +56,18 @@ class Scanner:
         view = self._without_root(listing.error) if listing.identity is None else self._visit_all(listing, batch)
         snapshot = self._ledger.settle(replace(view, faults=(*faults, *view.faults)))
         self._first = self._first and listing.identity is None
+        self._keep_skills()
         self._remember(nothing_blocked=snapshot.prune is None)
         return snapshot
 
     def due(self) -> float | None:
         """When the next look is wanted without any event."""
-        times = (self._absence.due(), self._stillness.due())
+        times = (self._absence.due(), self._stillness.due(), self._skills.due())
         return min((time for time in times if time is not None), default=None)
+
+    def skills(self) -> list[SkillUse]:
+        """The skills that the manifests name, good and bad."""
+        return [use for state in self._ledger.files.values() for use in state.content.skills]
 
     def release(self, block: PruneBlock) -> None:
         """Let go of a confirmed block; the next look shows it."""
@@ -82,12 +92,16 @@ class Scanner:
 
     def _visit_all(self, listing: Listing, batch: Batch) -> View:
         now = self._clock.monotonic()
-        for file, found in listing.files.items():
+        # What has become a file of a skill is kept as it was: only a manifest that is gone is.
+        kept = {file: found for file, found in listing.in_skills.items() if self._declares(file)}
+        files = listing.files | kept
+        for file, found in files.items():
             self._visit(file, found, batch, now)
-        self._stillness.keep(listing.files)
+        self._stillness.keep(files)
+        self._unsettled = {file: stamp for file, stamp in self._unsettled.items() if file in files}
         known = self._ledger.files
-        missing = [file for file in known if file not in listing.files and not listing.hides(file)]
-        unread = listing.files.keys() - known.keys()
+        missing = [file for file in known if file not in files and not listing.hides(file)]
+        unread = files.keys() - known.keys() - self._unsettled.keys()
         gone = self._absence.observe(missing, now, in_doubt=bool(unread))
         for file in gone:
             self._ledger.drop(file)
@@ -97,11 +111,16 @@ class Scanner:
 
     def _visit(self, file: str, found: Found, batch: Batch, now: float) -> None:
         state = self._ledger.files.get(file)
-        if file in batch.complete or (found.linked and batch.links):
+        is_complete = file in batch.complete or (found.linked and batch.links)
+        is_complete = is_complete or self._unsettled.get(file) == found.stamp
+        if is_complete or self._is_refused_anew(state, found):
             self._stillness.forget(file)
             self._read(file, found, whole=True)
         elif state is not None and state.stamp == found.stamp and not state.waiting:
-            self._ledger.confirm(file)
+            if self._skills.have_changed(state.content.skills):
+                self._read(file, found, whole=True)
+            else:
+                self._ledger.confirm(file)
         elif self._first:
             self._read(file, found, whole=False)
             state = self._ledger.files.get(file)  # none: it went between the listing and now
@@ -114,5 +133,28 @@ class Scanner:
 
     def _read(self, file: str, found: Found, whole: bool) -> None:
         read = self._reader.read(self._root / file, file, found)
-        if read is not None:
+        self._unsettled.pop(file, None)
+        if read is not None and not read.content.settled:
+            self._unsettled[file] = found.stamp  # as it was, until its skill has come to rest
+        elif read is not None:
             self._ledger.take(file, read.stamp, read.content, whole and read.whole)
+
+    def _keep_skills(self) -> None:
+        """A folder that was found to be a skill's is one while a manifest names it, whatever becomes of its files."""
+        uses = self.skills()
+        self._skills.keep(uses)
+        good = {use.stamp.real for use in uses if use.good}
+        self._skill_folders = frozenset(
+            use.stamp.real for use in uses if use.stamp.real in good | self._skill_folders and not use.refused
+        )
+
+    def _declares(self, file: str) -> bool:
+        state = self._ledger.files.get(file)
+        return state is not None and bool(state.claims)
+
+    def _is_refused_anew(self, state: FileState | None, found: Found) -> bool:
+        """Whether a file is refused by where it lies now, though it is what it was."""
+        if state is None or state.stamp != found.stamp:
+            return False
+        first = state.content.first_error
+        return bool(found.problem) and (first is None or first.message != found.problem)

@@ -13,11 +13,14 @@ from controller.source.host_paths import HostPathRules
 from controller.source.kinds import default_kinds
 from controller.source.ledger import Ledger, View
 from controller.source.listing import Found, list_manifests, printable
-from controller.source.protocol import Admit
+from controller.source.protocol import Admit, ReadSkill
 from controller.source.reader import Reader
+from controller.source.skills import Skills, unread
 
 
-def validate_paths(paths: Sequence[Path], admit: Admit, allow_paths: Sequence[Path] = ()) -> list[Fault]:
+def validate_paths(
+    paths: Sequence[Path], admit: Admit, allow_paths: Sequence[Path] = (), read_skill: ReadSkill = unread
+) -> list[Fault]:
     """Every fault and warning of these files, and of the manifests in these folders, by file and line.
 
     A folder counts as the watched root for the host paths named in it; for a file given by itself that is the working
@@ -25,9 +28,9 @@ def validate_paths(paths: Sequence[Path], admit: Admit, allow_paths: Sequence[Pa
     """
     ledger = Ledger({})
     faults: list[Fault] = []
-    kinds = default_kinds()
+    kinds, skills = default_kinds(), Skills(read_skill, SystemClock())
     for path in paths:
-        rules = Rules(kinds, admit, HostPathRules(_root_of(path), tuple(allow_paths)))
+        rules = Rules(kinds, admit, HostPathRules(_root_of(path), tuple(allow_paths)), skills)
         if path.is_dir():
             faults += _read_folder(path, Reader(rules, SystemClock(), path), ledger)
         else:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
 import structlog
 from watchdog import events
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from controller.source.inbox import Inbox
 from controller.source.listing import RootIdentity, is_hidden, is_manifest
+from controller.source.watched_skills import WatchedSkills
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +31,10 @@ _SWAPPED_LINK: Final = "..data"
 class Handler(events.FileSystemEventHandler):
     """Turns watchdog's events into marks. Reading a file (`opened`, `closed_no_write`) must leave none."""
 
-    def __init__(self, root: str, inbox: Inbox) -> None:
+    def __init__(self, root: str, inbox: Inbox, skills: WatchedSkills) -> None:
         self._root = root
         self._inbox = inbox
+        self._skills = skills
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
         """Never raises: an exception would end watchdog's thread in silence."""
@@ -45,6 +47,8 @@ class Handler(events.FileSystemEventHandler):
     def _take(self, event: events.FileSystemEvent) -> None:
         if isinstance(event, events.DirModifiedEvent | events.FileClosedNoWriteEvent):
             return
+        if self._skills.has_changed(event):
+            self._inbox.changed()
         name = self._name(event.src_path)
         if isinstance(event, events.FileSystemMovedEvent):
             self._moved(event, name, self._name(event.dest_path))
@@ -115,6 +119,9 @@ class FolderWatch:
         self._told = ""
         self._inbox = inbox
         self._make_observer = make_observer
+        self._skills = WatchedSkills()
+        self._outside: dict[str, ObservedWatch] = {}
+        self._root = ""
         self._observer: BaseObserver | None = None
         self._watched: RootIdentity | None = None
 
@@ -136,8 +143,8 @@ class FolderWatch:
         try:
             # A folder that watchdog meets twice while it is made is harmless, and its warning long.
             warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-            real = os.path.realpath(root)
-            observer.schedule(Handler(real, self._inbox), real, recursive=True)
+            self._root = real = os.path.realpath(root)
+            observer.schedule(Handler(real, self._inbox, self._skills), real, recursive=True)
             observer.start()
         except OSError as exc:
             observer.stop()
@@ -145,6 +152,26 @@ class FolderWatch:
             return
         self._observer, self._watched = observer, identity
         self.check_limits()
+
+    def follow(self, skills: Collection[str]) -> None:
+        """Watch the skills at these real paths from now on, also those outside of the root."""
+        self._skills.paths = frozenset(skills)
+        if self._observer is None:
+            return
+        places = {self._place_of(path) for path in skills if not path.startswith(f"{self._root}/")}
+        for place in self._outside.keys() - places:
+            self._observer.unschedule(self._outside.pop(place))
+        for place in sorted(places - self._outside.keys()):
+            if not Path(place).is_dir():
+                continue  # looked for until it is there
+            handler = Handler(place, self._inbox, self._skills)
+            try:
+                self._outside[place] = self._observer.schedule(handler, place, recursive=place in skills)
+            except OSError as exc:
+                self._failed(exc)
+
+    def _place_of(self, skill: str) -> str:
+        return str(Path(skill).parent) if Path(skill).is_file() else skill
 
     def check_limits(self) -> None:
         """Find out whether one more folder could be watched: watchdog passes over the folders that it cannot."""
@@ -160,6 +187,7 @@ class FolderWatch:
     def end(self) -> None:
         """Stop watching."""
         observer, self._observer, self._watched = self._observer, None, None
+        self._outside.clear()
         if observer is not None:
             observer.stop()
             observer.join()

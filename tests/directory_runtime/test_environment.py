@@ -7,6 +7,7 @@ import hashlib
 import os
 import queue
 import socket
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_it_is_made_only_where_something_needs_it(
     command: tuple[str, ...], packages: list[str], requirements: tuple[str, ...] | None
 ) -> None:
     assert requirements_of(desired(*command, packages={"python": packages}).spec) == requirements
+
+
+def test_a_skill_that_asks_for_a_python_gets_one_of_that_version_or_is_told_what_there_is() -> None:
+    found = interpreter.find_interpreter(None, None, f"{sys.version_info[0]}.{sys.version_info[1]}")
+    assert os.path.realpath(found.path) == os.path.realpath(sys.executable)
+    with pytest.raises(EnvironmentFailedError, match=r"the skill needs Python >=4, and .* is 3\."):
+        interpreter.find_interpreter(None, None, ">=4")
+    with pytest.raises(EnvironmentFailedError, match="there is none"):
+        interpreter.find_interpreter("/no/such/python", None, "3.11")
 
 
 def test_a_command_that_uses_python_gets_one_of_its_own(house: House) -> None:

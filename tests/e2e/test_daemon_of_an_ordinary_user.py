@@ -30,10 +30,10 @@ def ordinary() -> Iterator[RunningDaemon]:
 
 @pytest.mark.root
 def test_the_directory_sample_is_ready_and_the_contract_is_honest(ordinary: RunningDaemon) -> None:
-    for sample in SAMPLES.glob("*.yaml"):
-        shutil.copy(sample, ordinary.manifests / sample.name)
+    shutil.copytree(SAMPLES, ordinary.manifests, dirs_exist_ok=True)
     declare(ordinary, "web", *FOREVER)
     ordinary.wait_ready("web")
+    ordinary.until(lambda: "hello-skill" in ordinary.sandboxes(), "the skill is read")
     names = [name for name, item in ordinary.sandboxes().items() if item["spec"]["isolation"] == "directory"]
     assert len(names) > 1
     ordinary.wait_ready(*names)
@@ -44,6 +44,10 @@ def test_the_directory_sample_is_ready_and_the_contract_is_honest(ordinary: Runn
     assert rows["memory"]["state"] == "Measured"
     assert rows["pids"]["state"] == "Measured"
     assert rows["openFiles"]["state"] == "Enforced"
+    skill = {row["limit"]: row for row in ordinary.status("hello-skill")["enforcement"]}["skill"]
+    assert skill["state"] == "Unenforceable", "it could make its own files writable"
+    greeting = ordinary.cli("exec", "hello-skill", "--", "sh", "-c", '"$SANDKEEPER_SKILL/scripts/greet.sh"')
+    assert greeting.stdout == "Hello, everybody\n"
     ordinary.kill()
     ordinary.start()
     assert pid_of(ordinary, "web") == pid

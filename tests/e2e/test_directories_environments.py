@@ -58,6 +58,23 @@ def test_packages_are_installed_for_the_sandbox_and_changed_by_an_edit(with_whee
     assert len(venvs(daemon, "web")) == 1
 
 
+def test_a_skills_packages_are_installed_and_python_is_the_version_that_it_asks_for(with_wheels: RunningDaemon) -> None:
+    folder = with_wheels.manifests / "skills/greeter"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: greeter\ndescription: d\n---\n")
+    (folder / "requirements.txt").write_text("greeting==1.0\n")
+    declare(with_wheels, "web", *FOREVER, skill={"path": "skills/greeter"})
+    with_wheels.wait_ready("web")
+    telling = ("exec", "web", "--", "python3", "-c", "import greeting; print(greeting.VERSION)")
+    assert with_wheels.cli(*telling).stdout == "1.0\n"
+    (folder / "requirements.txt").write_text("greeting==2.0\n")
+    with_wheels.until(lambda: with_wheels.cli(*telling, check=False).stdout == "2.0\n", "it is replaced")
+    with_wheels.wait_ready("web")
+    causes = [event["message"] for event in with_wheels.events("web") if event["reason"] == "Created"]
+    assert "skill requirements.txt changed" in causes[-1]
+    assert "greeting==2.0" in causes[-1]
+
+
 def test_what_needs_no_environment_gets_none(with_wheels: RunningDaemon) -> None:
     declare(with_wheels, "shell", *FOREVER)
     with_wheels.write("idle.yaml", manifest("idle"))

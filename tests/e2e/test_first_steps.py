@@ -13,7 +13,8 @@ SAMPLES = Path(__file__).resolve().parents[2] / "manifests"
 
 
 def test_the_directory_sample_becomes_ready_without_an_engine(engineless: RunningDaemon) -> None:
-    samples = [shutil.copy(sample, engineless.manifests / sample.name) for sample in SAMPLES.glob("*.yaml")]
+    shutil.copytree(SAMPLES, engineless.manifests, dirs_exist_ok=True)
+    samples = list(SAMPLES.glob("*.yaml"))
     engineless.until(lambda: len(engineless.sandboxes()) == len(samples), "every sample is seen")
     directories = [name for name, item in engineless.sandboxes().items() if item["spec"]["isolation"] == "directory"]
     assert directories, "no sample is a directory sandbox"

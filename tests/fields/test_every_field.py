@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 from docker import DockerClient
 
+from controller.model.clock import SystemClock
 from controller.model.errors import RuntimeFailure
 from controller.model.identity import digest_of, sandbox_key
 from controller.model.manifest import Document
 from controller.model.observed import Usage
+from controller.skill.store import passing_store
+from controller.source.config import SourceConfig
+from controller.source.folder import FolderSource
 from tests.docker_runtime.bench import Bench, desired
 from tests.fields.leaves import schema_leaves
 from tests.loop.harness import Harness, document
+from tests.source.helpers import admit_all
 from tests.support.preparing import prepared
 
 Spec = Mapping[str, Any]
@@ -106,9 +111,11 @@ LOOP: Mapping[str, tuple[Spec, Spec]] = {
     "spec.dependsOn[]": ({}, {"dependsOn": ["nobody"]}),
 }
 
-# Elsewhere: a pull is the engine's to refuse, and who a sandbox is shows in its document.
+# Elsewhere: a pull is the engine's to refuse, who a sandbox is shows in its document, and a skill is read from files.
 ELSEWHERE = frozenset(
     {
+        "spec.skill.path",
+        "spec.skill.validation",
         "spec.imagePullPolicy",
         "metadata.name",
         "metadata.namespace",
@@ -163,6 +170,37 @@ def test_who_a_sandbox_is_shows_in_its_document(change: dict[str, Any], tmp_path
         digest=digest_of(metadata),
     )
     assert _shown(tmp_path / "one", plain) != _shown(tmp_path / "two", changed)
+
+
+def test_another_skill_is_another_sandbox_and_its_validation_decides_whether_there_is_one(tmp_path: Path) -> None:
+    for name, front in (("one", "name: one"), ("two", "name: two"), ("bad", "name: Not_A_Name")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SKILL.md").write_text(f"---\n{front}\ndescription: d\n---\n")
+    one, two = (_made_with(tmp_path, name, {"path": f"./{name}"}) for name in ("one", "two"))
+    assert one != two
+    lenient, strict = (
+        _made_with(tmp_path, mode, {"path": "./bad", "validation": mode}) for mode in ("lenient", "strict")
+    )
+    assert lenient
+    assert not strict
+
+
+def _made_with(folder: Path, state: str, skill: dict[str, str]) -> list[str]:
+    """The spec hashes of what comes of a manifest with that skill."""
+    body = {
+        "apiVersion": "sandkeeper.dev/v1alpha1",
+        "kind": "Sandbox",
+        "metadata": {"name": "web"},
+        "spec": {"skill": skill},
+    }
+    (folder / "web.yaml").write_text(json.dumps(body))
+    (folder / f".state-{state}").mkdir()
+    harness = Harness(folder / f".state-{state}")
+    with passing_store() as skills:
+        config = SourceConfig(folder, read_skill=skills.read)
+        found = FolderSource(config, admit_all, {}, SystemClock()).scan_once()
+    harness.declare(*found.documents.values())
+    return [seen.owner.spec_hash for seen in harness.docker.instances.values()]
 
 
 def _fill(bench: Bench) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from controller.model.identity import Key
+from controller.model.skill import SkillFacts
 from controller.source.documents import Rules
 from controller.source.host_paths import HostPathRules
 from controller.source.kinds import default_kinds
 
 
-def admit_all(_: dict[str, Any]) -> tuple[()]:
+def admit_all(_: dict[str, Any], __: SkillFacts | None) -> tuple[()]:
     """An admission that refuses nothing."""
     return ()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from controller.model.manifest import FieldFault
+from controller.model.skill import SkillFacts
 from controller.source.documents import MAX_FAULTS, FileContent, ManifestText, Rules, read_documents
 from controller.source.host_paths import HostPathRules
 from controller.source.kinds import default_kinds
@@ -75,7 +76,7 @@ def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
 def test_admission_is_asked_after_the_schema_and_its_faults_are_put_in_place() -> None:
     asked: list[dict[str, Any]] = []
 
-    def admit(body: dict[str, Any]) -> list[FieldFault]:
+    def admit(body: dict[str, Any], _: SkillFacts | None) -> list[FieldFault]:
         asked.append(body)
         return [FieldFault(("spec", "image"), "is not allowed here", "use another")]
 
@@ -156,6 +157,19 @@ def test_the_daemons_own_folders_are_never_mounted_nor_what_holds_them(tmp_path:
     (fault,) = read_documents(ManifestText(mounting(source), "web.yaml", root), rules).faults
     assert "the daemon's own files" in fault.message
     assert read_documents(ManifestText(mounting("../free"), "web.yaml", root), rules).faults == ()
+
+
+def test_a_socket_that_may_not_be_looked_at_stands_in_the_way_of_what_it_lies_in_alone(tmp_path: Path) -> None:
+    root, hidden = tmp_path / "root", tmp_path / "engine"
+    for folder in (root / "data", hidden):
+        folder.mkdir(parents=True)
+    unreadable = hidden / ("x" * 300)  # as one in a closed folder is to an ordinary user
+    host_paths = HostPathRules(root, (tmp_path,), engine_sockets=(unreadable,))
+    rules = Rules(default_kinds(), admit_all, host_paths)
+    content = read_documents(ManifestText(mounting("data"), "web.yaml", root), rules)
+    assert content.faults == ()
+    content = read_documents(ManifestText(mounting(hidden), "web.yaml", root), rules)
+    assert "gives away the engine's socket" in content.faults[0].message
 
 
 def test_an_engines_socket_is_never_mounted_nor_a_folder_that_holds_it(tmp_path: Path) -> None:

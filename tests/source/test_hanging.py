@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,11 +41,11 @@ class Disk:
     waited_for: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
 
-    def list(self, root: Path) -> Listing:
+    def list(self, root: Path, skills: Collection[str]) -> Listing:
         if self.stuck.is_set():
             self.waited_for.set()
             self.let_go.wait()
-        return list_manifests(root)
+        return list_manifests(root, skills)
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ def test_it_holds_up_neither_a_confirmation_nor_the_end(
 def test_a_look_that_fails_is_told_until_one_succeeds(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     failed, mended = threading.Event(), threading.Event()
 
-    def fail(root: Path) -> Listing:
+    def fail(root: Path, skills: Collection[str]) -> Listing:
         if mended.is_set():
-            return list_manifests(root)
+            return list_manifests(root, skills)
         failed.set()
         raise RuntimeError("a bug")
 

@@ -63,7 +63,6 @@ NOT_YET = "is not yet supported by this version"
     [
         ("comand", [], "is not a known field", "did you mean command?"),
         ("restartPolicy", "always", '"always" is not one of Always, OnFailure, Never', "did you mean Always?"),
-        ("skill", {"path": "x"}, NOT_YET, "remove it for now"),
         ("probes", {}, NOT_YET, "remove it for now"),
         ("idleTimeout", "1h", NOT_YET, "remove it for now"),
         ("enforcement.require", [], NOT_YET, "remove it for now"),
@@ -93,6 +92,14 @@ def test_a_fault_names_its_field_and_what_is_right(field: str, value: Any, messa
     for part in reversed(field.split(".")):
         spec = {part: spec}
     assert faults(manifest(**spec)) == [f"spec.{field}: {message} | {hint}"]
+
+
+def test_a_skill_has_a_path_and_one_of_two_validations() -> None:
+    assert faults(manifest(skill={"validation": "stric"})) == [
+        'spec.skill.path: is missing | for example path: "./skills/deep-research"',
+        'spec.skill.validation: "stric" is not one of strict, lenient | did you mean strict?',
+    ]
+    assert faults(manifest(skill={"path": "./skills/web"})) == []
 
 
 @pytest.mark.parametrize("time", ["2027-01-31 18:00", "2027-01-31", "2027-01-31T18:00:00", "tomorrow"])

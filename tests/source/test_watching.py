@@ -24,6 +24,7 @@ from controller.source.folder import FolderSource
 from controller.source.inbox import Batch, Inbox
 from controller.source.listing import identify
 from controller.source.watch import FolderWatch, Handler
+from controller.source.watched_skills import WatchedSkills
 from tests.source.helpers import admit_all, key, manifest
 from tests.source.watched import Watched, watching
 
@@ -292,7 +293,7 @@ def test_reading_the_folder_wakes_nothing(tmp_path: Path) -> None:
 
 def test_an_event_that_cannot_be_understood_still_brings_about_a_look() -> None:
     inbox = Inbox(SystemClock())
-    Handler("/nowhere", inbox).dispatch(FileClosedEvent(3))  # type: ignore[arg-type]  # what no watcher should send
+    Handler("/nowhere", inbox, WatchedSkills()).dispatch(FileClosedEvent(3))  # type: ignore[arg-type]  # what no watcher should send
     assert inbox.collect(time.monotonic()) == Batch()
 
 

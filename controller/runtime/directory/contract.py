@@ -10,12 +10,14 @@ from typing import Final
 
 from controller.model.observed import Assurance, ContractRow
 from controller.model.quantity import format_cpu, format_memory
+from controller.model.skill import SKILL_TARGET
 from controller.model.spec import NetworkMode, SandboxSpec
 from controller.runtime.cgroup.limits import CgroupLimits, limit_file, machine_swaps
 
 _ENFORCED, _MEASURED, _UNENFORCEABLE = Assurance.ENFORCED, Assurance.MEASURED, Assurance.UNENFORCEABLE
 _NO_CONTROLLER: Final = "no {0} cgroup is ours to write: run as root, or delegate one (systemd's Delegate=yes)"
 _OWN_USER: Final = "it runs as the controller's own user, which may change its group: run the controller as root"
+_OWN_FILES: Final = "it runs as the controller's own user, which may make the files writable: run it as root"
 _AT_START: Final = "nothing of it runs now: put in force with each command"
 
 
@@ -23,7 +25,7 @@ _AT_START: Final = "nothing of it runs now: put in force with each command"
 class Evidence:
     """What was found: the group's limits (None: there is no group), its version, what /proc/<pid>/status says of the
     main process by field (None: none runs) and its soft and hard limit of open files, the sandbox's own host user, and
-    where memory that it fills outlives it.
+    where memory that it fills outlives it. `skill` is where its processes find the skill's files; empty: nowhere.
     """
 
     group: CgroupLimits | None
@@ -32,6 +34,7 @@ class Evidence:
     open_files: str
     host_uid: int | None
     outlived_in: tuple[str, ...] = ()
+    skill: str = ""
 
 
 def read_process(pid: int | None) -> tuple[Mapping[str, str] | None, str]:
@@ -122,6 +125,8 @@ def _profile(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
         reason = "a directory sandbox shares the machine's network: use isolation: container for none"
         yield ContractRow("network", _UNENFORCEABLE, "none", "host", reason)
     yield _filesystem(evidence)
+    if spec.skill is not None:
+        yield _skill(evidence)
     status = evidence.status
     yield _capabilities(status)
     filtered = status is not None and status.get("Seccomp") == "2"
@@ -136,6 +141,13 @@ def _filesystem(evidence: Evidence) -> ContractRow:
     else:
         reason = "it reads what everybody may read, and writes where everybody may write"
     return ContractRow("filesystem", _UNENFORCEABLE, "file permissions", "host", reason)
+
+
+def _skill(evidence: Evidence) -> ContractRow:
+    if evidence.host_uid is None:
+        return ContractRow("skill", _UNENFORCEABLE, "file permissions", evidence.skill, _OWN_FILES)
+    mechanism = "read-only mount" if evidence.skill == SKILL_TARGET else "file permissions"
+    return ContractRow("skill", _ENFORCED, mechanism, evidence.skill)
 
 
 def _capabilities(status: Mapping[str, str] | None) -> ContractRow:

@@ -39,10 +39,14 @@ def requirements_of(spec: SandboxSpec) -> tuple[str, ...] | None:
     """The packages of the environment that a sandbox needs; None where nothing needs one."""
     first = (spec.command or spec.args or ("",))[0]
     command = _PYTHON.fullmatch(first)
-    if not spec.packages and command is None:
+    if not spec.packages and command is None and not _python_of(spec):
         return None
     pip = ("pip",) if command is not None and command[1] == "pip" else ()
     return (*spec.packages, *pip)
+
+
+def _python_of(spec: SandboxSpec) -> str:
+    return spec.skill.python_version if spec.skill is not None else ""
 
 
 class Environments:
@@ -75,7 +79,8 @@ class Environments:
         if requirements is None:
             return
         staged = self._staged(desired)
-        self.builds.demand(desired.key, staged.name, lambda: self._make(desired.key, staged, requirements))
+        python = _python_of(desired.spec)
+        self.builds.demand(desired.key, staged.name, lambda: self._make(desired.key, staged, requirements, python))
 
     def take(self, desired: Desired, folder: Path) -> Interpreter | None:
         """Move the environment into an instance's folder. Raises ConflictError where it was not prepared."""
@@ -84,7 +89,7 @@ class Environments:
         staged = self._staged(desired)
         if not (staged / VENV_FOLDER / "pyvenv.cfg").exists():
             raise ConflictError(f"the environment of {desired.key} is not there: it is made again")
-        interpreter = find_interpreter(self._config.python, self._stranger())
+        interpreter = find_interpreter(self._config.python, self._stranger(), _python_of(desired.spec))
         try:
             (staged / VENV_FOLDER).rename(folder / VENV_FOLDER)
             staged.rmdir()
@@ -115,8 +120,8 @@ class Environments:
         """Any user of a sandbox's: none of them has a file of the machine's own."""
         return self._config.first_uid if os.geteuid() == 0 else None
 
-    def _make(self, key: Key, staged: Path, requirements: Sequence[str]) -> None:
-        interpreter = find_interpreter(self._config.python, self._stranger())
+    def _make(self, key: Key, staged: Path, requirements: Sequence[str], python: str) -> None:
+        interpreter = find_interpreter(self._config.python, self._stranger(), python)
         with self._lock:
             building = frozenset(self._building)
             self._building.add(staged.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.model.errors import EnvironmentFailedError, UsageError
+from controller.model.skill import SKILL_TARGET, SKILL_VARIABLE
 from controller.model.spec import EnvVar, Limits
 from controller.runtime.cgroup.group import CgroupGroup
 from controller.runtime.directory.groups import join_files
@@ -16,10 +17,11 @@ from controller.runtime.directory.inventory import Entry
 from controller.runtime.directory.membership import SANDBOX_MARKER
 from controller.runtime.directory.places import TEMPORARY, coverable
 from controller.runtime.directory.reach import closed_ancestors, may_mount
-from controller.runtime.directory.record import TMP_FOLDER, translated
+from controller.runtime.directory.record import TMP_FOLDER, DirectoryRecord, translated
 from controller.runtime.directory.supervisor.view import SHARED_MEMORY
 from controller.runtime.procfs import EXEC_MARKER
 from controller.runtime.secrets import Secrets
+from controller.runtime.skill_files import require_skill_files
 
 VENV_FOLDER: Final = "venv"
 WORKSPACE: Final = "/workspace"
@@ -47,6 +49,8 @@ class Launcher:
         EnvironmentFailedError where its user cannot reach the workspace, and can be given no view of its own.
         """
         record = entry.record
+        if record.skill:
+            require_skill_files(record.skill)
         return {
             "argv": list(words.argv),
             "env": self._environment(entry, words, workspace),
@@ -70,6 +74,8 @@ class Launcher:
         if entry.record.venv:
             env["VIRTUAL_ENV"] = str(venv)
         env |= {variable.name: self._value(variable) for variable in entry.record.command.env}
+        if entry.record.skill:
+            env[SKILL_VARIABLE] = skill_place(entry.record)
         env |= words.env
         env[SANDBOX_MARKER] = entry.id
         if words.exec_token:
@@ -102,6 +108,8 @@ class Launcher:
             seen[str(entry.folder / VENV_FOLDER)] = True
         if record.interpreter:
             seen[record.interpreter] = True
+        if record.skill and skill_place(record) == record.skill:
+            seen[record.skill] = True
         seen |= {os.path.realpath(path): read_only for path, read_only in seen.items()}
         hidden = closed_ancestors(seen, host_uid)
         if not may_mount():
@@ -113,7 +121,16 @@ class Launcher:
             "binds": [(path, read_only) for path, read_only in seen.items() if path.startswith(below)],
             "covers": [(place, tmp) for place in TEMPORARY if coverable(place, seen)],
             "shm_bytes": _shm_bytes(record.limits) if coverable(SHARED_MEMORY, seen) else None,
+            **({"skill": [record.skill, SKILL_TARGET], "scratch": os.path.realpath(tmp)} if record.skill else {}),
         }
+
+
+def skill_place(record: DirectoryRecord) -> str:
+    """Where its processes find the skill's files: where they have a view of their own at the usual place, else where
+    these are kept.
+    """
+    has_view = record.host_uid is not None and may_mount()
+    return SKILL_TARGET if record.skill and has_view else record.skill
 
 
 def _refuse_hidden(hidden: Sequence[str], host_uid: int) -> None:

@@ -233,6 +233,7 @@ class Lifecycle:
             created_at=self._parts.clock.now(),
             venv=interpreter is not None,
             interpreter=interpreter.prefix if interpreter is not None else "",
+            skill=spec.skill.mount.source if spec.skill is not None else "",
         )
         self._end_strays(Entry(folder.name, folder, record, None, None, False))
         self._parts.groups.fresh(folder.name, spec.limits)

@@ -34,7 +34,8 @@ class Command:
 class DirectoryRecord:
     """`sandbox.json`. `host_uid` None: the controller's own user. `limits` are those last asked for.
 
-    `venv`: there is an environment; `interpreter` is the folder that its Python lives in.
+    `venv`: there is an environment; `interpreter` is the folder that its Python lives in. `skill` is the folder of its
+    skill's files; empty: it has none.
     """
 
     owner: Owner
@@ -45,6 +46,7 @@ class DirectoryRecord:
     created_at: float
     venv: bool = False
     interpreter: str = ""
+    skill: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def write_record(folder: Path, record: DirectoryRecord) -> None:
         "createdAt": record.created_at,
         "venv": record.venv,
         "interpreter": record.interpreter,
+        "skill": record.skill,
     }
     try:
         write_json(f"{folder}/{RECORD_FILE}", body)
@@ -97,6 +100,7 @@ def parse_record(body: Mapping[str, Any]) -> DirectoryRecord:
         created_at=body["createdAt"],
         venv=body["venv"],
         interpreter=body["interpreter"],
+        skill=body.get("skill", ""),
     )
 
 

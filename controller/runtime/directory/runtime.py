@@ -25,7 +25,7 @@ from controller.runtime.directory.events import ExitEvents
 from controller.runtime.directory.folders import erase
 from controller.runtime.directory.groups import Groups, cgroup_root
 from controller.runtime.directory.inventory import Inventory
-from controller.runtime.directory.launch import Launcher
+from controller.runtime.directory.launch import Launcher, skill_place
 from controller.runtime.directory.lifecycle import REMOVED, Lifecycle, Parts
 from controller.runtime.directory.live import LiveObserver
 from controller.runtime.directory.logs import DirectoryLog
@@ -185,6 +185,7 @@ class DirectoryRuntime:
             open_files=open_files,
             host_uid=entry.record.host_uid,
             outlived_in=outlived_in(instance.pid, instance.path),
+            skill=skill_place(entry.record),
         )
         return contract_rows(evidence, spec)
 

@@ -26,7 +26,8 @@ class DockerConfig:
 
     `bind_prefixes` are the folders below which mounts may lie; nothing in or above a `forbidden` one is ever mounted.
     `epoch_file` remembers engine restarts over restarts of the daemon; None: only in memory. `pool_size` is how many
-    calls may be under way at once without reconnecting.
+    calls may be under way at once without reconnecting. `skills_folder` is where the files of skills are kept: they are
+    mounted though it lies in a forbidden one.
     """
 
     instance: str
@@ -35,5 +36,6 @@ class DockerConfig:
     forbidden: tuple[str, ...] = ()
     epoch_file: Path | None = None
     pool_size: int = 16
+    skills_folder: str = ""
     ping_interval: float = 15.0
     timeouts: Timeouts = field(default_factory=Timeouts)

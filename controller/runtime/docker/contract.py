@@ -9,6 +9,7 @@ from typing import Final
 
 from controller.model.observed import Assurance, ContractRow
 from controller.model.quantity import format_cpu, format_memory
+from controller.model.skill import SKILL_TARGET
 from controller.model.spec import Limits, NetworkMode, SandboxSpec
 from controller.runtime.cgroup.limits import CgroupLimits, limit_file, machine_swaps
 from controller.runtime.docker.container import Container
@@ -114,6 +115,9 @@ def _profile(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
     if spec.limits.open_files is not None:
         yield _verdict("openFiles", process.open_files == spec.limits.open_files, "RLIMIT_NOFILE", process.open_files)
     yield _filesystem(process, spec)
+    if spec.skill is not None:
+        read_only = "ro" in process.mounts.get(SKILL_TARGET, frozenset())
+        yield _verdict("skill", read_only, f"mount options of {SKILL_TARGET}", "read-only" if read_only else "writable")
     status = process.status
     bare = all(int(status.get(name, "1"), 16) == 0 for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"))
     closed = status.get("NoNewPrivs") == "1"
@@ -128,6 +132,8 @@ def _gvisor_profile(spec: SandboxSpec) -> Iterator[ContractRow]:
     if spec.limits.open_files is not None:
         yield ContractRow("openFiles", Assurance.ENFORCED, _GVISOR, str(spec.limits.open_files), _GVISOR_REASON)
     yield ContractRow("filesystem", Assurance.ENFORCED, _GVISOR, root, _GVISOR_REASON)
+    if spec.skill is not None:
+        yield ContractRow("skill", Assurance.ENFORCED, _GVISOR, "read-only", _GVISOR_REASON)
     yield ContractRow("capabilities", Assurance.ENFORCED, _GVISOR, "none", _GVISOR_REASON)
     yield ContractRow("seccomp", Assurance.ENFORCED, _GVISOR, "no system call reaches the machine's kernel", "")
     yield ContractRow("user", Assurance.ENFORCED, _GVISOR, spec.user, _GVISOR_REASON)

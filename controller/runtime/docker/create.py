@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from controller.model.errors import ConflictError, InstanceNotFoundError, NotOwnedError, RuntimeFailure, StateError
 from controller.model.identity import LABEL_INSTANCE, Owner, instance_name
+from controller.model.skill import SKILL_VARIABLE
 from controller.model.spec import Desired, SandboxSpec
 from controller.runtime.docker.binds import check_again, checked_binds
 from controller.runtime.docker.client import EngineClient, quoted
@@ -14,8 +15,9 @@ from controller.runtime.docker.config import DockerConfig
 from controller.runtime.docker.container import Container
 from controller.runtime.docker.health import EngineHealth
 from controller.runtime.docker.networks import Networks
-from controller.runtime.docker.profile import Host, container_body, runtime_of
+from controller.runtime.docker.profile import Host, bind, container_body, runtime_of
 from controller.runtime.secrets import Secrets
+from controller.runtime.skill_files import require_skill_files
 from controller.runtime.workspace import WorkspaceFolder
 
 _NUMERIC_USER: Final = re.compile(r"\d+(:\d+)?")
@@ -70,7 +72,10 @@ class Creator:
         """What a start binds, looked at again: the engine follows it wherever it leads then."""
         config = self._config
         workspace = self._workspaces.path(container.sandbox_uid) if container.sandbox_uid else ""
-        sources = [source for source in container.binds if source != workspace]
+        skills = [source for source in container.binds if self._is_of_skills(source)]
+        for source in skills:
+            require_skill_files(source)
+        sources = [source for source in container.binds if source != workspace and source not in skills]
         check_again(sources, config.bind_prefixes, self._client.socket, config.forbidden)
 
     def give_workspace(self, container: Container) -> None:
@@ -80,7 +85,19 @@ class Creator:
 
     def _binds(self, spec: SandboxSpec) -> tuple[dict[str, Any], ...]:
         config = self._config
-        return checked_binds(spec.filesystem.mounts, config.bind_prefixes, self._client.socket, config.forbidden)
+        mounts = checked_binds(spec.filesystem.mounts, config.bind_prefixes, self._client.socket, config.forbidden)
+        return (*mounts, *self._skill(spec))
+
+    def _skill(self, spec: SandboxSpec) -> tuple[dict[str, Any], ...]:
+        if spec.skill is None:
+            return ()
+        mount = spec.skill.mount
+        require_skill_files(mount.source)
+        return (bind(mount.source, mount.target, read_only=mount.read_only),)
+
+    def _is_of_skills(self, source: str) -> bool:
+        folder = self._config.skills_folder
+        return bool(folder) and source.startswith(f"{folder}/")
 
     def _workspace(self, uid: str, user: str) -> str:
         owner_uid, _, owner_gid = user.partition(":")
@@ -104,8 +121,9 @@ class Creator:
 
 
 def environment_of(spec: SandboxSpec, secrets: Secrets) -> tuple[str, ...]:
-    """NAME=value for each variable, secrets filled in. Raises SecretUnavailableError."""
-    return tuple(
+    """NAME=value for each variable, secrets filled in, and where the skill is. Raises SecretUnavailableError."""
+    own = tuple(
         f"{entry.name}={entry.value or '' if entry.secret is None else secrets.read(entry.secret)}"
         for entry in spec.env
     )
+    return own if spec.skill is None else (*own, f"{SKILL_VARIABLE}={spec.skill.mount.target}")

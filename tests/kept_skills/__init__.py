@@ -1,0 +1,1 @@
+"""Skills' files, kept as they were read."""
