@@ -163,6 +163,7 @@ def make_runtimes(config: DaemonConfig, instance: str, shared: Shared) -> Mappin
         bind_prefixes=tuple(str(path.resolve()) for path in (config.manifests, *config.allow_paths)),
         forbidden=tuple(str(path.resolve()) for path in config.own_folders()),
         epoch_file=state_dir / "engine-epoch.json",
+        cache_dir=state_dir / "cache",
         pool_size=config.workers + 8,
     )
     docker = DockerRuntime(docker_config, *given)

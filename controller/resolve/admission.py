@@ -59,12 +59,6 @@ def admit(body: dict[str, Any], settings: ResolveSettings) -> Sequence[FieldFaul
 
 def _isolation(spec: SandboxSpec) -> Iterator[FieldFault]:
     isolations = {spec.isolation, spec.fallback or spec.isolation}
-    if spec.packages and Isolation.CONTAINER in isolations:
-        yield FieldFault(
-            ("spec", "packages"),
-            "not yet with isolation: container",
-            "build them into the image, or use isolation: directory",
-        )
     if Isolation.DIRECTORY not in isolations:
         return
     if spec.filesystem.mounts:

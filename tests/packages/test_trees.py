@@ -129,6 +129,15 @@ def test_a_tree_half_made_by_a_killed_process_is_no_tree_and_goes_in_time(tmp_pa
     assert not half.exists()
 
 
+def test_the_folder_of_a_job_that_was_killed_goes_in_time(cache: PackageCache) -> None:
+    left, under_way = cache.work / "left", cache.work / "under-way"
+    for folder in (left, under_way):
+        folder.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    cache.discard_forgotten()
+    assert list(cache.work.iterdir()) == [under_way]
+
+
 def test_a_tree_that_nobody_asked_for_in_time_goes(cache: PackageCache, lock: Lock, job: Path) -> None:
     tree = cache.tree(lock, job)
     assert cache.discard_unused(3600) == 0

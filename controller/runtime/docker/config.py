@@ -26,7 +26,8 @@ class DockerConfig:
 
     `bind_prefixes` are the folders below which mounts may lie; nothing in or above a `forbidden` one is ever mounted.
     `epoch_file` remembers engine restarts over restarts of the daemon; None: only in memory. `pool_size` is how many
-    calls may be under way at once without reconnecting.
+    calls may be under way at once without reconnecting. `cache_dir` is where packages are kept; None: no sandbox
+    can have any. An installation may take `install_timeout` seconds.
     """
 
     instance: str
@@ -37,3 +38,5 @@ class DockerConfig:
     pool_size: int = 16
     ping_interval: float = 15.0
     timeouts: Timeouts = field(default_factory=Timeouts)
+    cache_dir: Path | None = None
+    install_timeout: float = 600.0

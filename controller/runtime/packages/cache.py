@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.runtime.packages.lock import Lock, Locks
-from controller.runtime.packages.store import TreeStore
+from controller.runtime.packages.store import TreeStore, discard_old
 from controller.runtime.packages.target import PythonTarget
 from controller.runtime.packages.uv import UvRunner
 from controller.runtime.packages.wheels import download
@@ -17,6 +17,8 @@ class PackageCache:
 
     def __init__(self, folder: Path, uv: UvRunner) -> None:
         self._uv = uv
+        self.work = folder / "work"
+        """Where jobs have folders of their own."""
         self._locks = Locks(folder / "locks", uv)
         self._trees = TreeStore(folder / "trees")
 
@@ -46,3 +48,4 @@ class PackageCache:
     def discard_forgotten(self) -> None:
         """Delete what a killed process has left half made."""
         self._trees.discard_forgotten()
+        discard_old(self.work)

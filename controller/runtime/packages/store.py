@@ -98,6 +98,18 @@ class TreeStore:
         return True
 
 
+def discard_old(folder: Path) -> None:
+    """Delete what killed processes left in a folder. Raises RuntimeFailure."""
+    try:
+        for left in list(folder.iterdir()) if folder.exists() else ():
+            if time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
+                erase_tree(str(left))
+    except FileNotFoundError:
+        return  # its owner has just ended
+    except OSError as exc:
+        raise translated(exc, f"cannot clean up {folder}") from exc
+
+
 def damage_of(entry: Path) -> str | None:
     """What is no longer as it was made, "" where nothing is there; None: it is whole. Raises OSError."""
     try:
