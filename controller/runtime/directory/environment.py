@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import structlog
 
@@ -24,6 +25,7 @@ from controller.runtime.directory.launch import VENV_FOLDER
 from controller.runtime.directory.record import translated
 from controller.runtime.packages.cache import PackageCache
 from controller.runtime.packages.install import install
+from controller.runtime.packages.lock import Lock
 from controller.runtime.packages.uv import UvRunner
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,24 @@ class Environments:
         staged = self._staged(desired)
         told = f"packages are installed: {', '.join(requirements)}" if requirements else "its Python is set up"
         self.builds.demand(desired.key, staged.name, lambda: self._make(desired.key, staged, requirements), told)
+
+    def fetch(self, requirements: Sequence[str], anew: bool = False) -> Lock:
+        """Have the packages at hand that environments will be made of, in the caller's own thread; what they are.
+
+        `anew`: the newest that are allowed. Raises RuntimeFailure.
+        """
+        job = self._packages.work / f"fetch-{uuid4()}"
+        try:
+            job.mkdir(mode=0o700, parents=True)
+            try:
+                target = self._targets.of(find_interpreter(self._config.python, self._stranger()))
+                lock = self._packages.lock(requirements, target, job, anew)
+                self._packages.tree(lock, job)
+            finally:
+                erase(job)
+        except OSError as exc:
+            raise translated(exc, f"cannot have packages in {job}") from exc
+        return lock
 
     def take(self, desired: Desired, folder: Path) -> Interpreter | None:
         """Move the environment into an instance's folder. Raises ConflictError where it was not prepared."""
