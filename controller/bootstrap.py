@@ -141,6 +141,7 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
             redact=redacting(shared.secrets, redactor),
             tick=config.tick,
             workers=config.workers,
+            cleanup=config.cleanup,
         )
     )
     http = HttpServer(loop.control, metrics, history, HttpConfig(config.listen, socket_path(state_dir)))
@@ -171,6 +172,7 @@ def docker_config(config: DaemonConfig, instance: str) -> DockerConfig:
         forbidden=tuple(str(path.resolve()) for path in config.own_folders()),
         epoch_file=state_dir / "engine-epoch.json",
         cache_dir=state_dir / "cache",
+        cleanup=config.cleanup,
         pool_size=config.workers + 8,
     )
 

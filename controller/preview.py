@@ -55,7 +55,7 @@ def plan_once(config: DaemonConfig, draft: bool = False) -> Preview:
         snapshot = make_source(config, last_known_good(world), clock, remembered=remembered).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
         answering = {name: runtime for name, runtime in runtimes.items() if _is_listed(runtime, world)}
-        return preview_of(world, Outlook(instance, world, answering, clock, lambda: ""))
+        return preview_of(world, Outlook(instance, world, answering, clock, lambda: "", config.cleanup))
 
 
 def _is_listed(runtime: Runtime, world: World) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from docker import DockerClient
 
+from controller.model.cleanup import CleanupPolicy
 from controller.model.clock import SystemClock
 from controller.model.errors import (
     ConflictError,
@@ -269,3 +271,36 @@ def test_what_a_killed_daemon_left_half_made_is_removed_and_the_sandboxes_stay(
         stranger.remove()
         for each in helpers(raw):
             each.remove()
+
+
+UNUSED = CleanupPolicy(unused_for=3600.0)
+
+
+@pytest.mark.parametrize("policy", [UNUSED, CleanupPolicy(images_max_size=0)])
+def test_an_image_that_is_not_used_goes_where_it_is_asked_for_and_never_one_in_use(
+    pythons: Bench, python_image: str, raw: DockerClient, policy: CleanupPolicy
+) -> None:
+    seen = pythons.create(spec=spec(python_image))
+    pythons.another(cleanup=policy).collect_garbage(lambda _: True)
+    pythons.clock = TwoHoursLater()
+    pythons.another(cleanup=policy).collect_garbage(lambda _: True)
+    assert len(ours(raw, pythons)) == 1, "a container uses it"
+    pythons.runtime.remove(seen.id)
+    pythons.another().collect_garbage(lambda _: False)
+    assert len(ours(raw, pythons)) == 1, "nobody asked for it"
+    before = len(raw.images.list())
+    pythons.another(cleanup=policy).collect_garbage(lambda _: False)
+    assert ours(raw, pythons) == []
+    assert len(raw.images.list()) == before - 1, "nothing of anybody else's"
+
+
+def test_an_image_counts_as_used_until_its_last_container_went(
+    pythons: Bench, python_image: str, raw: DockerClient
+) -> None:
+    seen = pythons.create(spec=spec(python_image))
+    (used,) = (pythons.state / "cache" / "packages" / "images").iterdir()
+    os.utime(used, (0, 0))
+    pythons.another(cleanup=UNUSED).collect_garbage(lambda _: True)
+    pythons.runtime.remove(seen.id)
+    pythons.another(cleanup=UNUSED).collect_garbage(lambda _: True)
+    assert len(ours(raw, pythons)) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from controller.model.errors import ConflictError, ImageUnavailableError
 from controller.runtime.docker.client import EngineClient, quoted
@@ -16,8 +16,9 @@ from controller.runtime.docker.labels import (
     LABEL_IMAGE_OF,
     LABEL_IMAGE_PACKAGES,
 )
-from controller.runtime.docker.package_images import REPOSITORY
 from controller.runtime.packages.used import UsedTimes
+
+REPOSITORY: Final = "sandkeeper-packages"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from controller.runtime.docker.client import EngineClient, quoted
 from controller.runtime.docker.config import DockerConfig
 from controller.runtime.docker.helper import Helpers
 from controller.runtime.docker.image_python import ImagePythons
+from controller.runtime.docker.image_store import REPOSITORY, ImageStore, idle
 from controller.runtime.docker.labels import (
     LABEL_HELPER_OF,
     LABEL_IMAGE_ADDED,
@@ -53,8 +54,8 @@ from controller.runtime.tree import erase_tree
 
 log = structlog.get_logger(__name__)
 
-REPOSITORY: Final = "sandkeeper-packages"
 _MOST_BUILDS: Final = 4
+_CLEANING_SECONDS: Final = 600.0
 _JOIN_SECONDS: Final = 2.0
 
 Tell = Callable[[str], None]
@@ -82,6 +83,10 @@ class PackageImages:
         self._pythons = ImagePythons(client, self._helpers, folder / "pythons")
         self._locks = KeyedLocks()
         self.used = UsedTimes(folder / "images")
+        self._store = ImageStore(client, config.instance, self.used)
+        self._cleanup = config.cleanup
+        self._clock = clock
+        self._cleaned_at = float("-inf")
         self.builds = Background("image-build", _MOST_BUILDS, clock)
 
     def ensure(self, key: Key, spec: SandboxSpec) -> None:
@@ -114,10 +119,30 @@ class PackageImages:
         return self._in_folder(_digest(base.id, *sorted(packages)), base, packages, tell, anew=anew)
 
     def collect(self, wanted: Callable[[Key], bool]) -> None:
-        """Forget who wanted images, and remove what killed daemons have left half made."""
+        """Forget who wanted images; now and then remove what killed daemons have left half made, and what the policy
+        says.
+        """
         self.builds.retain(wanted)
+        now = self._clock.monotonic()
+        if now - self._cleaned_at < _CLEANING_SECONDS:
+            return
+        self._cleaned_at = now
         self._cache.discard_forgotten()
         self._helpers.collect()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        images = self._store.list()
+        for image in images:
+            if image.in_use:
+                self.used.note(image.name.rpartition(":")[2])
+        policy = self._cleanup
+        for image in idle(images, self._clock.now(), policy.unused_for, policy.images_max_size):
+            is_fresh = self._clock.now() - image.used_at < _CLEANING_SECONDS  # its container may be made just now
+            if not is_fresh and self._store.remove(image):
+                log.info("image_removed", image=image.name, base=image.base, packages=image.packages)
+        if policy.unused_for is not None:
+            self._cache.discard_unused(policy.unused_for)
 
     def close(self) -> None:
         """End what is being built."""
