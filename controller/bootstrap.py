@@ -148,6 +148,7 @@ def build(config: DaemonConfig, redactor: SecretRedactor) -> Application:
             redact=redacting(shared.secrets, redactor),
             tick=config.tick,
             workers=config.workers,
+            cleanup=config.cleanup,
         )
     )
     http = HttpServer(loop.control, metrics, history, HttpConfig(config.listen, socket_path(state_dir)))
@@ -162,20 +163,32 @@ def shared_by_runtimes(config: DaemonConfig, clock: Clock, redactor: SecretRedac
 
 def make_runtimes(config: DaemonConfig, instance: str, shared: Shared) -> Mapping[str, Runtime]:
     """The runtimes by name. None of them is connected to yet; an engine that is away is a condition, not an error."""
-    state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - as above
     given = (shared.workspaces, shared.disk, shared.clock, shared.secrets)
-    docker_config = DockerConfig(
+    docker = DockerRuntime(docker_config(config, instance), *given)
+    directory = DirectoryRuntime(directory_config(config, instance), *given)
+    return {docker.name: docker, directory.name: directory}
+
+
+def docker_config(config: DaemonConfig, instance: str) -> DockerConfig:
+    """What the Docker runtime is told."""
+    state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - as above
+    return DockerConfig(
         instance=instance,
         engine=config.engine,
         bind_prefixes=tuple(str(path.resolve()) for path in (config.manifests, *config.allow_paths)),
         forbidden=tuple(str(path.resolve()) for path in config.own_folders()),
         epoch_file=state_dir / "engine-epoch.json",
         skills_folder=str(config.skills_folder),
+        cache_dir=state_dir / "cache",
+        cleanup=config.cleanup,
         pool_size=config.workers + 8,
     )
-    docker = DockerRuntime(docker_config, *given)
-    directory = DirectoryRuntime(DirectoryConfig(state_dir=state_dir, instance=instance), *given)
-    return {docker.name: docker, directory.name: directory}
+
+
+def directory_config(config: DaemonConfig, instance: str) -> DirectoryConfig:
+    """What the directory runtime is told."""
+    state_dir = Path(os.path.abspath(config.state_dir))  # noqa: PTH100 - as above
+    return DirectoryConfig(state_dir=state_dir, instance=instance)
 
 
 def run_daemon(config: DaemonConfig) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
+
 LogFormat = Literal["auto", "console", "json"]
 
 
@@ -36,6 +38,7 @@ class DaemonConfig:
     and the state folder. `allow_paths` are the prefixes outside the manifests that mounts may point to. `engine` is an
     address as DOCKER_HOST writes it; None: found as Docker's own client finds it. `log_format` auto: console on a
     terminal, else json. `defaults` is laid over the embedded defaults of a manifest's spec, in the spec's own shape.
+    `cleanup` is what is cleaned up by itself.
     """
 
     manifests: Path = Path("manifests")
@@ -51,6 +54,7 @@ class DaemonConfig:
     log_level: str = "info"
     log_format: LogFormat = "auto"
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    cleanup: CleanupPolicy = NO_CLEANUP
 
     @property
     def skills_folder(self) -> Path:

@@ -65,7 +65,7 @@ def plan_once(config: DaemonConfig, draft: bool = False) -> Preview:
         snapshot = make_source(config, memory, clock, skills.read).scan_settled()
         Intake(world, make_resolver(settings_of(config)), lambda _: None).receive(snapshot)
         answering = {name: runtime for name, runtime in runtimes.items() if _is_listed(runtime, world)}
-        return preview_of(world, Outlook(instance, world, answering, clock, lambda: ""))
+        return preview_of(world, Outlook(instance, world, answering, clock, lambda: "", config.cleanup))
 
 
 def _is_listed(runtime: Runtime, world: World) -> bool:

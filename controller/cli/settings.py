@@ -14,7 +14,9 @@ import click
 
 from controller.cli.options import FOLDER, Command, state_dir_option
 from controller.config import DaemonConfig
-from controller.model.errors import UsageError
+from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
+from controller.model.errors import QuantityError, UsageError
+from controller.model.quantity import parse_duration, parse_memory
 
 # What a configuration file may hold; each is an option of the same name, `defaults` apart.
 _PATHS: Final = frozenset({"manifests", "state-dir", "allow-path", "secrets-dir"})
@@ -28,8 +30,10 @@ _KEYS: Final = _PATHS | {
     "log-level",
     "log-format",
     "defaults",
+    "cleanup",
 }
 _DEFAULTS: Final = "sandkeeper.defaults"
+_CLEANUP: Final = "sandkeeper.cleanup"
 
 _FIELDS: Final = frozenset(field.name for field in fields(DaemonConfig))
 
@@ -56,7 +60,7 @@ def pass_rules(command: Command) -> Command:
         expose_value=False,
         callback=_take_file,
         metavar="FILE",
-        help="A TOML file with the daemon's options by name, and a table [defaults] for what manifests leave out.",
+        help="A TOML file: the daemon's options by name, and tables [defaults] (of a manifest's spec) and [cleanup].",
     )
     @click.option("--allow-path", type=FOLDER, multiple=True, help="Mounts may point below it; repeatable.")
     @functools.wraps(command)
@@ -64,8 +68,9 @@ def pass_rules(command: Command) -> Command:
         given["allow_paths"] = given.pop("allow_path")
         values = {name: value for name, value in given.items() if name in _FIELDS and value is not None}
         others = {name: value for name, value in given.items() if name not in _FIELDS}
-        defaults = click.get_current_context().meta.get(_DEFAULTS, {})
-        return command(DaemonConfig(**values, defaults=defaults), **others)
+        meta = click.get_current_context().meta
+        defaults, cleanup = meta.get(_DEFAULTS, {}), meta.get(_CLEANUP, NO_CLEANUP)
+        return command(DaemonConfig(**values, defaults=defaults, cleanup=cleanup), **others)
 
     return with_rules
 
@@ -76,6 +81,7 @@ def _take_file(ctx: click.Context, _param: click.Parameter, file: Path | None) -
     values = _read(file)
     ctx.meta[_DEFAULTS] = values.pop("defaults", {})
     check_defaults(ctx.meta[_DEFAULTS], file)
+    ctx.meta[_CLEANUP] = cleanup_of(values.pop("cleanup", {}), file)
     ctx.default_map = {key.replace("-", "_"): _relative_to(file.parent, key, value) for key, value in values.items()}
 
 
@@ -90,9 +96,25 @@ def _read(file: Path) -> dict[str, Any]:
             close = difflib.get_close_matches(key.replace("_", "-"), _KEYS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(_KEYS))}"
             raise UsageError(f"{file}: unknown key {key!r}; {hint}")
-    if not isinstance(values.get("defaults", {}), Mapping):
-        raise UsageError(f"{file}: defaults is a table: [defaults]")
+    for table in ("defaults", "cleanup"):
+        if not isinstance(values.get(table, {}), Mapping):
+            raise UsageError(f"{file}: {table} is a table: [{table}]")
     return values
+
+
+def cleanup_of(table: Mapping[str, Any], file: Path) -> CleanupPolicy:
+    """The policy of a file's table [cleanup]. Raises UsageError."""
+    known = {each.name.replace("_", "-") for each in fields(CleanupPolicy)}
+    policy: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError(f"{file}: unknown key cleanup.{key}; known are {', '.join(sorted(known))}")
+        parse = parse_memory if key == "images-max-size" else parse_duration
+        try:
+            policy[key.replace("-", "_")] = parse(value)
+        except (QuantityError, TypeError) as exc:
+            raise UsageError(f"{file}: cleanup.{key}: {exc}") from exc
+    return CleanupPolicy(**policy)
 
 
 def _relative_to(folder: Path, key: str, value: Any) -> Any:

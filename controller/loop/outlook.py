@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
 from controller.model.clock import Clock
 from controller.model.errors import EngineTimeoutError, EngineUnavailableError
 from controller.model.identity import Key
@@ -41,12 +42,14 @@ class Outlook:
         runtimes: Mapping[str, RuntimeReader],
         clock: Clock,
         new_uid: Callable[[], str],
+        cleanup: CleanupPolicy = NO_CLEANUP,
     ) -> None:
         self._instance = instance
         self._world = world
         self._runtimes = runtimes
         self._clock = clock
         self._new_uid = new_uid
+        self._cleanup = cleanup
 
     def view(self, key: Key) -> View | None:
         """The view of one key, or None where nothing is known of it or of what is wanted. Raises RuntimeFailure."""
@@ -75,6 +78,7 @@ class Outlook:
             dependents=() if desired else self._departing_dependents(key),
             cycle=cycle_of(key, self._world.declared()) if desired else "",
             retained=desired is None and self._world.is_retained(key),
+            cleanup=self._cleanup,
         )
 
     def capabilities(self) -> Mapping[str, Capabilities]:

@@ -57,6 +57,7 @@ class Reconciler:
         self._keeper = Keeper(collaborators)
         self._since = collaborators.clock.now()
         self._conflicts: dict[Key, int] = {}
+        self._preparing: dict[Key, str] = {}
 
     def reconcile(self, key: Key) -> Outcome:
         """Bring one key to what is wanted. Raises nothing of ours: a failure is an outcome."""
@@ -131,12 +132,14 @@ class Reconciler:
             first = plan.meanwhile or plan
             self._keeper.keep(view, first.record, first, failure)
             self._with.executor.execute(preparation, record.document)
+            self._preparing.pop(view.key, None)
         self._note(view, plan)
         if plan.meanwhile or not preparation:
             self._keeper.keep(view, record, plan, failure)
         created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
         self._describe(view.key, plan.operations)
         if plan.forget:
+            self._preparing.pop(view.key, None)
             self._keeper.forget(view.key, record)
             return Outcome(Result.SUCCESS)
         if any(operation.verb is Verb.ERASE for operation in plan.operations):
@@ -179,7 +182,11 @@ class Reconciler:
         """Show the failure; whether it waits for an edit or is tried again is the planner's to say."""
         pending, reason = isinstance(exc, PreparingError), _failure_of(exc)
         if not pending:
+            self._preparing.pop(key, None)
             self._with.journal.event(key, reason, str(exc), warning=True)
+        elif self._preparing.get(key) != str(exc):
+            self._preparing[key] = str(exc)
+            self._with.journal.event(key, reason, str(exc))
         if view is None:
             return Outcome(Result.RETRY, error=str(exc))
         current = self._world.entry(key)

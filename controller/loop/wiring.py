@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
 from controller.model.clock import Clock
 from controller.model.identity import Key
 from controller.model.manifest import Document
@@ -75,6 +76,7 @@ class Seams:
     tick: float = 2.0
     workers: int = 4
     new_uid: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    cleanup: CleanupPolicy = NO_CLEANUP
     rng: random.Random = field(default_factory=random.Random)
 
 
@@ -96,7 +98,7 @@ def wire(seams: Seams) -> Loop:
     journal = Journal(seams.store, seams.clock)
     holds = Holds(seams.world, seams.hold_store, journal)
     evidence = Evidence(seams.runtimes, journal, seams.clock, seams.redact)
-    outlook = Outlook(seams.identity.instance, seams.world, seams.runtimes, seams.clock, seams.new_uid)
+    outlook = Outlook(seams.identity.instance, seams.world, seams.runtimes, seams.clock, seams.new_uid, seams.cleanup)
     executor = Executor(seams.runtimes, seams.workspaces, seams.recorder, seams.clock)
     reconciler = Reconciler(
         Collaborators(

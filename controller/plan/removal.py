@@ -7,7 +7,7 @@ from typing import Final
 
 from controller.model.observed import InstanceState
 from controller.model.operation import Operation, Verb
-from controller.model.quantity import parse_duration
+from controller.model.quantity import format_duration, parse_duration
 from controller.model.record import Intent
 from controller.model.status import Phase
 from controller.plan.cast import UP
@@ -24,9 +24,13 @@ def plan_removal(view: View) -> Plan:
     record = view.record
     if record.reserved and not is_asked_for(view):
         return Plan(record, Verdict(Phase.PENDING, False, "Restored", "its workspace waits for a manifest"))
-    if not record.document and not is_asked_for(view):
-        return _plan_unclaimed(view)
     cause = f"no manifest declares it any more (was {record.origin})" if record.origin else "no manifest declares it"
+    if not record.document and not is_asked_for(view):
+        due = orphaned_at(view)
+        if due is None or view.now < due:
+            return _plan_unclaimed(view)
+        known = format_duration(float(int(view.now - record.accepted_at)))
+        cause = f"no manifest has declared it for {known}: cleanup.orphans-after"
     if view.dependents:
         message = f"waits for its dependents to go: {', '.join(view.dependents)}"
         return Plan(record, Verdict(Phase.TERMINATING, False, "WaitingForDependents", message))
@@ -69,7 +73,14 @@ def _plan_unclaimed(view: View) -> Plan:
         "the state store was lost and no manifest declares it; nothing is touched until one does, "
         f"or until `sandkeeper delete {view.key.name}`"
     )
-    return Plan(view.record, Verdict(Phase.RUNNING, False, "ManifestUnknown", message))
+    verdict = Verdict(Phase.RUNNING, False, "ManifestUnknown", message)
+    return Plan(view.record, verdict, requeue_at=orphaned_at(view))
+
+
+def orphaned_at(view: View) -> float | None:
+    """When one that nobody knows is removed by itself; None: never."""
+    after = view.cleanup.orphans_after
+    return None if after is None else view.record.accepted_at + after
 
 
 def _grace_of(view: View) -> float:

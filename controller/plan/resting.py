@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from controller.model.observed import InstanceState, Observed
 from controller.model.operation import Operation, Verb
+from controller.model.quantity import format_duration
 from controller.model.record import Intent, Record
 from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import RUNTIME_OF, UP, Cast
 from controller.plan.creation import removals_of
-from controller.plan.target import Goal, Target
+from controller.plan.target import Goal, Target, expires_at
 from controller.plan.view import Plan, Verdict, View
 
 
@@ -44,7 +45,21 @@ def _plan_gone(view: View, desired: Desired, target: Target) -> Plan:
         return Plan(record, verdict, operations, after=gone)
     finished = target.reason if target.finished else ""
     phase = Phase.SUCCEEDED if target.finished else Phase.SUSPENDED
-    return Plan(gone, Verdict(phase, False, target.reason, target.message, finished=finished))
+    rest = Plan(gone, Verdict(phase, False, target.reason, target.message, finished=finished))
+    return _without_old_workspace(view, desired, rest) if target.finished and not gone.erased else rest
+
+
+def _without_old_workspace(view: View, desired: Desired, rest: Plan) -> Plan:
+    """A workspace that was retained for long enough goes to the trash."""
+    after, ended = view.cleanup.workspaces_after, expires_at(desired.spec.lifecycle, view.record)
+    if after is None or ended is None:
+        return rest
+    if view.now < ended + after:
+        return replace(rest, requeue_at=ended + after)
+    cause = f"its workspace was retained for {format_duration(after)}: cleanup.workspaces-after"
+    runtime = RUNTIME_OF[desired.spec.isolation]
+    trash = Operation(Verb.TRASH, view.key, runtime, cause, uid=view.record.uid)
+    return replace(rest, operations=(trash,), after=replace(rest.record, erased=True))
 
 
 def _plan_down(view: View, desired: Desired, cast: Cast, target: Target) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
 from controller.model.hold import Hold
 from controller.model.identity import Key
 from controller.model.observed import Capabilities, Observed
@@ -38,6 +39,7 @@ class View:
     dependents: tuple[str, ...] = ()
     cycle: str = ""
     retained: bool = False
+    cleanup: CleanupPolicy = NO_CLEANUP
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def admit(body: dict[str, Any], settings: ResolveSettings, skill: SkillFacts | N
         return [FieldFault(("spec",), str(exc))]
     key = Key(body["kind"], namespace, metadata["name"])
     checks = (
-        _isolation(spec, parsed.packages),
+        _isolation(spec),
         _container_only(spec, written),
         _sizes(spec),
         _times(spec),
@@ -64,17 +64,8 @@ def admit(body: dict[str, Any], settings: ResolveSettings, skill: SkillFacts | N
     return [fault for check in checks for fault in check]
 
 
-def _isolation(spec: SandboxSpec, own_packages: Sequence[str]) -> Iterator[FieldFault]:
+def _isolation(spec: SandboxSpec) -> Iterator[FieldFault]:
     isolations = {spec.isolation, spec.fallback or spec.isolation}
-    if spec.packages and Isolation.CONTAINER in isolations:
-        path: FieldPath = ("spec", "packages") if own_packages else ("spec", "skill", "path")
-        yield FieldFault(
-            path,
-            "not yet with isolation: container"
-            if own_packages
-            else "needs packages: not yet with isolation: container",
-            "build them into the image, or use isolation: directory",
-        )
     if Isolation.DIRECTORY not in isolations:
         return
     if spec.filesystem.mounts:

@@ -22,6 +22,7 @@ _KEPT_SECONDS: Final = 60.0  # an end that nobody has asked for by then says lit
 @dataclass(slots=True, eq=False)
 class _Job:
     what: str
+    told: str
     work: Callable[[], None]
     keys: set[Key] = field(default_factory=set)
 
@@ -61,11 +62,12 @@ class Background:
         for key in ended:
             wake(key)
 
-    def demand(self, key: Key, what: str, work: Callable[[], None]) -> None:
+    def demand(self, key: Key, what: str, work: Callable[[], None], told: str = "") -> None:
         """Return where the work that this key asked for has been done, raise where it failed: each end is told once.
 
         Raises PreparingError while it is under way, which it is from now on; ConflictError once closed. A key wants
-        one thing at a time: what it asked for before is no longer wanted by it.
+        one thing at a time: what it asked for before is no longer wanted by it. `told` is what the work is called
+        before people, where `what` is not it.
         """
         with self._lock:
             if self._closed:
@@ -74,11 +76,10 @@ class Background:
             if end is not None and (end.what != what or self._clock.monotonic() - end.at > _KEPT_SECONDS):
                 end = None
             unwanted = self._leave(key, but=what)
-            if end is None:
-                self._join(key, what, work)
+            under_way = "" if end is not None else self._join(key, _Job(what, told or f"{what} is under way", work))
         self._tell_unwanted(unwanted)
         if end is None:
-            raise PreparingError(f"{what} is under way")
+            raise PreparingError(under_way)
         if end.failure is not None:
             raise end.failure
 
@@ -88,6 +89,17 @@ class Background:
             self._ends.pop(key, None)
             unwanted = self._leave(key)
         self._tell_unwanted(unwanted)
+
+    def progress(self, what: str, told: str) -> None:
+        """Work that is under way has come so far: tell those who ask, and wake them to ask."""
+        with self._lock:
+            job = self._jobs.get(what)
+            if job is None or job.told == told:
+                return
+            job.told = told
+            wake, keys = self._wake, tuple(job.keys)
+        for key in keys:
+            wake(key)
 
     def retain(self, wanted: Callable[[Key], bool]) -> None:
         """Forget what other keys wanted, and ends that nobody asked for in time."""
@@ -112,17 +124,20 @@ class Background:
         for thread in tuple(self._threads):
             thread.join(max(0.0, deadline - self._clock.monotonic()))
 
-    def _join(self, key: Key, what: str, work: Callable[[], None]) -> None:
+    def _join(self, key: Key, wanted: _Job) -> str:
+        """Have the work begun, or take part in it; what is told of it now."""
+        what = wanted.what
         job = self._jobs.get(what)
         if job is None:
             if len(self._threads) < self._limit:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 thread.start()  # it waits for the lock; where none can be had nothing was begun
                 self._threads.add(thread)
-            job = self._jobs[what] = _Job(what, work)
+            job = self._jobs[what] = wanted
             self._waiting.append(job)
         job.keys.add(key)
         self._wanted[key] = what
+        return job.told
 
     def _leave(self, key: Key, but: str = "") -> str:
         """What is under way and wanted by nobody, now that this key does not want it; or ""."""

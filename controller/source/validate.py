@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from controller.model.clock import SystemClock
-from controller.model.manifest import Fault
+from controller.model.manifest import Fault, Snapshot
 from controller.source.documents import Rules
 from controller.source.host_paths import HostPathRules
 from controller.source.kinds import default_kinds
@@ -21,7 +21,17 @@ from controller.source.skills import Skills, unread
 def validate_paths(
     paths: Sequence[Path], admit: Admit, allow_paths: Sequence[Path] = (), read_skill: ReadSkill = unread
 ) -> list[Fault]:
-    """Every fault and warning of these files, and of the manifests in these folders, by file and line.
+    """Every fault and warning of these files, and of the manifests in these folders, by file and line; see
+    `read_paths`.
+    """
+    faults = read_paths(paths, admit, allow_paths, read_skill).faults
+    return sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column))
+
+
+def read_paths(
+    paths: Sequence[Path], admit: Admit, allow_paths: Sequence[Path] = (), read_skill: ReadSkill = unread
+) -> Snapshot:
+    """What these files, and the manifests in these folders, declare, and what is wrong with them.
 
     A folder counts as the watched root for the host paths named in it; for a file given by itself that is the working
     directory, or the file's own folder where it lies outside of that. Never raises on what it finds.
@@ -35,8 +45,7 @@ def validate_paths(
             faults += _read_folder(path, Reader(rules, SystemClock(), path), ledger)
         else:
             faults += _read_one(path, None, Reader(rules, SystemClock(), None), ledger)
-    snapshot = ledger.settle(View(faults=tuple(faults)))
-    return sorted(snapshot.faults, key=lambda fault: (fault.file, fault.line, fault.column))
+    return ledger.settle(View(faults=tuple(faults)))
 
 
 def _read_folder(folder: Path, reader: Reader, ledger: Ledger) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from controller import bootstrap
 from controller.cli.main import cli
 from controller.cli.run import _greeting
 from controller.config import DaemonConfig
+from controller.model.cleanup import CleanupPolicy
 
 
 @pytest.fixture
@@ -179,3 +180,29 @@ def test_the_default_state_folder_of_an_ordinary_user(
 def test_the_greeting_says_where_the_page_is(listen: str, told: str) -> None:
     """As an address that a browser takes, where it is known."""
     assert f"web        {told}" in _greeting(DaemonConfig(listen=listen)).splitlines()[4]
+
+
+def test_what_is_cleaned_up_is_said_in_the_file(started: list[DaemonConfig], tmp_path: Path) -> None:
+    """Each rule by itself; what is not named stays off."""
+    text = '[cleanup]\nunused-for = "30d"\nimages-max-size = "20Gi"\nworkspaces-after = "90d"\n'
+    assert run("--config", written(tmp_path, text)).exit_code == 0
+    assert started[0].cleanup == CleanupPolicy(30 * 86400.0, 20 << 30, 90 * 86400.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('cleanup = "30d"', "cleanup is a table"),
+        ('[cleanup]\nunused = "30d"', "unknown key cleanup.unused"),
+        ('[cleanup]\nunused-for = "soon"', "cleanup.unused-for"),
+        ("[cleanup]\nunused-for = 30", "cleanup.unused-for"),
+        ('[cleanup]\nimages-max-size = "much"', "cleanup.images-max-size"),
+    ],
+)
+def test_a_cleanup_that_cannot_be_meant_is_refused(
+    started: list[DaemonConfig], tmp_path: Path, text: str, why: str
+) -> None:
+    """With the file and the key."""
+    ended = run("--config", written(tmp_path, text))
+    assert (ended.exit_code, started) == (64, [])
+    assert why in ended.stderr

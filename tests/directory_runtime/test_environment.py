@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import queue
 import socket
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
-from controller.model.errors import EnvironmentFailedError, PreparingError
+from controller.model.errors import DiskFullError, EnvironmentFailedError, PreparingError
 from controller.model.identity import Key, sandbox_key
 from controller.runtime.directory import interpreter
 from controller.runtime.directory.environment import requirements_of
-from tests.directory_runtime.house import House, desired, new_state_dir, until
+from controller.runtime.packages.install import install
+from tests.directory_runtime.house import House, desired, new_state_dir, small_disk, until
 from tests.support.preparing import prepared
-
-SOURCE = "def main():\n    print('hello from the package')\n"
+from tests.support.wheels import wheel
 
 
 @pytest.fixture
@@ -31,7 +28,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one package, `greeting`, as the only index there is."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    _build_wheel(folder)
+    wheel(folder, "greeting", "1.0")
     settings = tmp_path / "uv.toml"
     settings.write_text(f'no-index = true\nfind-links = ["{folder}"]\n')
     monkeypatch.setenv("UV_CONFIG_FILE", str(settings))
@@ -74,9 +71,9 @@ def test_a_command_that_uses_python_gets_one_of_its_own(house: House) -> None:
 
 
 def test_packages_are_installed_and_their_commands_found(any_house: House, wheels: Path) -> None:
-    id = any_house.make("greet", packages={"python": ["greeting==1.*"]})
+    id = any_house.make("greeting", packages={"python": ["greeting==1.*"]})
     any_house.end_of(id)
-    assert any_house.log(id) == "hello from the package\n"
+    assert any_house.log(id) == "greeting 1.0\n"
 
 
 @pytest.mark.root
@@ -86,6 +83,67 @@ def test_a_sandbox_cannot_change_its_packages(house: House, wheels: Path) -> Non
     assert code == 1
     assert "PermissionError" in text
     assert (house.folder(id) / "venv").stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_sandboxes_with_users_of_their_own_share_the_files_of_their_packages(house: House, wheels: Path) -> None:
+    ids = [house.make(name=name, packages={"python": ["greeting"]}) for name in ("one", "other")]
+    modules = [next((house.folder(id) / "venv").glob("lib/*/site-packages/greeting.py")) for id in ids]
+    assert modules[0].samefile(modules[1])
+    assert modules[0].stat().st_uid == 0
+    assert modules[0].stat().st_mode & 0o777 == 0o644
+    scripts = [house.folder(id) / "venv" / "bin" / "greeting" for id in ids]
+    assert [house.run(id, "greeting") for id in ids] == [(0, "greeting 1.0\n")] * 2
+    assert not scripts[0].samefile(scripts[1])
+
+
+def test_where_the_sandboxes_user_is_ours_each_has_copies(
+    house: House, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, venv = made_for(house), house.state_dir / "venv"
+    (venv / "lib" / "python3" / "site-packages").mkdir(parents=True)
+    (venv / "bin").mkdir()
+    install(tree, venv, may_link=False)
+    module = venv / "lib" / "python3" / "site-packages" / "greeting.py"
+    assert module.read_text() == (tree / "lib" / "greeting.py").read_text()
+    assert not module.samefile(tree / "lib" / "greeting.py")
+
+
+def made_for(house: House) -> Path:
+    """The tree of packages that a first sandbox has left in the cache."""
+    prepared(house.runtime, desired(packages={"python": ["greeting"]}))
+    (tree,) = (house.state_dir / "cache" / "packages" / "trees").iterdir()
+    return tree / "content"
+
+
+def test_packages_that_were_had_once_are_installed_without_the_index(house: House, wheels: Path) -> None:
+    made_for(house)
+    (wheels / "greeting-1.0-py3-none-any.whl").unlink()
+    id = house.make("greeting", packages={"python": ["greeting"]}, name="other")
+    house.end_of(id)
+    assert house.log(id) == "greeting 1.0\n"
+
+
+@pytest.mark.root
+def test_an_environment_is_readable_whatever_the_daemons_umask(house: House, wheels: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        id = house.make("greeting", packages={"python": ["greeting"]})
+    finally:
+        os.umask(before)
+    house.end_of(id)
+    assert house.log(id) == "greeting 1.0\n"
+
+
+@pytest.mark.root
+def test_a_full_disk_is_said_as_such(wheels: Path) -> None:
+    big = {"big.py": f"DATA = '{os.urandom(1 << 20).hex()}'\n"}
+    wheel(wheels, "large", "1.0", files=big)
+    with small_disk() as state_dir:
+        house = House(state_dir)
+        with pytest.raises(DiskFullError, match="free space"):
+            prepared(house.runtime, desired(packages={"python": ["large"]}))
+        house.empty()
 
 
 def test_a_package_that_is_not_there_is_said_in_uvs_words(house: House, wheels: Path) -> None:
@@ -124,10 +182,20 @@ def asked(house: House, *command: str, **spec: Any) -> None:
         house.runtime.prepare(desired(*command, **spec))
 
 
+def resolvers(house: House) -> list[psutil.Process]:
+    """The uv processes that wait for the index on its behalf."""
+    return [
+        process
+        for process in psutil.process_iter(["name", "cwd", "cmdline"])
+        if process.info["name"] == "uv"
+        and "compile" in (process.info["cmdline"] or ())
+        and Path(process.info["cwd"] or "").is_relative_to(house.state_dir)
+    ]
+
+
 def installing(house: House) -> list[str]:
     """Whose installations are under way, by the folders that uv works in."""
-    found = [Path(each.info["cwd"] or "") for each in psutil.process_iter(["name", "cwd"]) if each.info["name"] == "uv"]
-    return [folder.name for folder in found if folder.is_relative_to(house.state_dir)]
+    return [Path(process.info["cwd"]).name for process in resolvers(house)]
 
 
 def test_an_installation_that_hangs_holds_up_no_caller_and_its_end_wakes_the_key(
@@ -138,9 +206,8 @@ def test_an_installation_that_hangs_holds_up_no_caller_and_its_end_wakes_the_key
     asked(house, packages={"python": ["greeting"]})
     until(lambda: installing(house))
     house.make("sleep", "600", name="other")
-    for process in psutil.process_iter(["name", "cwd"]):
-        if process.info["name"] == "uv" and Path(process.info["cwd"] or "").is_relative_to(house.state_dir):
-            process.kill()
+    for process in resolvers(house):
+        process.kill()
     key = sandbox_key("default", "web")
     while woken.get(timeout=10) != key:
         pass
@@ -200,22 +267,3 @@ def test_a_python_that_only_root_reaches_is_shown_to_the_sandbox() -> None:
         assert ".bashrc" not in text
     finally:
         house.close()
-
-
-def _build_wheel(folder: Path) -> None:
-    info = "greeting-1.0.dist-info"
-    files = {
-        "greeting.py": SOURCE,
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": "[console_scripts]\ngreet = greeting:main\n",
-    }
-    lines = [f"{name},sha256={_digest(text)},{len(text)}" for name, text in files.items()]
-    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""])
-    with zipfile.ZipFile(folder / "greeting-1.0-py3-none-any.whl", "w") as wheel:
-        for name, text in files.items():
-            wheel.writestr(name, text)
-
-
-def _digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from controller.model.clock import SystemClock
+from controller.model.clock import Clock, SystemClock
 from controller.model.errors import RuntimeFailure
 from controller.model.identity import Owner, Slot, sandbox_key
 from controller.model.manifest import Document
@@ -44,7 +44,7 @@ class Bench:
         self.secrets = state / "secrets"
         self.allowed.mkdir(parents=True)
         self.secrets.mkdir(mode=0o700)
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.workspaces = WorkspaceFolder(state, self.clock)
         self._disk = DiskWalker(self.clock)
         self._runtimes: list[DockerRuntime] = []
@@ -57,6 +57,7 @@ class Bench:
             "engine": self.engine,
             "bind_prefixes": (str(self.allowed),),
             "epoch_file": self.state / "engine.json",
+            "cache_dir": self.state / "cache",
             **config,
         }
         runtime = DockerRuntime(
@@ -70,10 +71,13 @@ class Bench:
     ) -> Observed:
         """Prepare and create a sandbox from busybox, small limits and what the spec says."""
         wanted = desired(name, spec)
-        owner = Owner(self.instance, wanted.key, uid or str(uuid4()), 1, wanted.spec_hash, slot)
         prepared(self.runtime, wanted)
-        id = self.runtime.create(wanted, owner)
-        return self.look(name, id)
+        return self.look(name, self.create_prepared(wanted, slot=slot, uid=uid))
+
+    def create_prepared(self, wanted: Desired, *, slot: Slot = "a", uid: str = "") -> str:
+        """Create it as it was prepared; its id."""
+        owner = Owner(self.instance, wanted.key, uid or str(uuid4()), 1, wanted.spec_hash, slot)
+        return self.runtime.create(wanted, owner)
 
     def run(self, name: str = "web", spec: Mapping[str, Any] | None = None, *, slot: Slot = "a") -> Observed:
         """Create and start it."""

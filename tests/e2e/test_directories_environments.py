@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,23 +9,7 @@ import pytest
 
 from tests.e2e.daemon import RunningDaemon
 from tests.e2e.directories import FOREVER, declare, folders_of, lines_of, manifest, uid_of
-
-
-def wheel(folder: Path, name: str, version: str) -> None:
-    """A wheel (binary distribution format 1.0) of one module that knows its version."""
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": f"VERSION = '{version}'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    lines = []
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            lines.append(f"{path},sha256={digest},{len(text)}")
-        archive.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,"]) + "\n")
+from tests.support.wheels import only_from, wheel
 
 
 @pytest.fixture
@@ -36,7 +17,7 @@ def with_wheels(tmp_path: Path) -> Iterator[RunningDaemon]:
     """A daemon that has two versions of one package at hand, and no index."""
     for version in ("1.0", "2.0"):
         wheel(tmp_path, "greeting", version)
-    with RunningDaemon(None, environment={"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(tmp_path)}) as daemon:
+    with RunningDaemon(None, environment=only_from(tmp_path)) as daemon:
         yield daemon
 
 

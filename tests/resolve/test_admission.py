@@ -29,6 +29,8 @@ def memory(text: str) -> dict[str, Any]:
         {},
         {"isolation": "directory", "command": ["serve"], "workingDir": "/workspace/src"},
         {"isolation": "directory", "packages": {"python": ["requests"]}},
+        {"packages": {"python": ["requests"]}},
+        {"packages": {"python": ["requests"]}, "fallback": "directory"},
         {"network": BRIDGE},
         {"fallback": "directory"},
         {"resources": memory("6Mi")},
@@ -45,7 +47,6 @@ def test_what_can_be_meant_is_admitted(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spec", "path", "words"),
     [
-        ({"packages": {"python": ["x"]}}, ("spec", "packages"), "not yet with isolation: container"),
         (
             {"isolation": "directory", "filesystem": {"mounts": [{"source": "/s", "target": "/t"}]}},
             ("spec", "filesystem", "mounts"),
@@ -124,8 +125,8 @@ def test_what_cannot_be_meant_is_refused_at_its_field(
 
 
 def test_every_fault_is_told_at_once() -> None:
-    found = faults(dependsOn=["web"], resources=memory("1Mi"), packages={"python": ["x"]})
-    assert {fault.path for fault in found} >= {("spec", "packages"), MEMORY, ("spec", "dependsOn", 0)}
+    found = faults(dependsOn=["web"], resources=memory("1Mi"), user="0:0")
+    assert {fault.path for fault in found} >= {("spec", "user"), MEMORY, ("spec", "dependsOn", 0)}
 
 
 def test_another_user_needs_a_controller_that_is_root() -> None:

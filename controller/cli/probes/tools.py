@@ -39,11 +39,11 @@ def probe_bubblewrap(_setup: Setup) -> Iterator[Finding]:
 
 
 def probe_uv(_setup: Setup) -> Iterator[Finding]:
-    """What installs packages into directory sandboxes."""
+    """What locks and downloads packages."""
     try:
         uv = find_uv_bin()
     except FileNotFoundError:
-        yield warn("uv", "not installed; spec.packages cannot be had in directory sandboxes", "pip install uv")
+        yield warn("uv", "not installed; spec.packages cannot be had", "pip install uv")
         return
     failure = _failure([uv, "--version"])
     if failure:

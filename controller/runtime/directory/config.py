@@ -39,5 +39,10 @@ class DirectoryConfig:
 
     @property
     def package_cache(self) -> Path:
+        """Locks, and the packages that they name."""
+        return self.state_dir / "cache" / "packages"
+
+    @property
+    def uv_cache(self) -> Path:
         """What uv has downloaded."""
         return self.state_dir / "cache" / "uv"

@@ -14,10 +14,12 @@ from typing import Final
 from controller.model.errors import EnvironmentFailedError
 from controller.model.python_versions import satisfies
 from controller.runtime.directory.reach import can_execute, may_mount
+from controller.runtime.packages.target import PROBE, PythonTarget, facts_of
 
 _COMMON: Final = ("/usr/bin/python3", "/usr/local/bin/python3")
 _TELL: Final = "import platform; print(platform.python_version())"
 _SYSTEM_PREFIXES: Final = frozenset({"/", "/usr", "/usr/local"})
+_PROBE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,31 @@ def _version(path: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()
+
+
+class Targets:
+    """What packages have to fit for each interpreter, asked of it once. For any thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int], PythonTarget] = {}
+
+    def of(self, interpreter: Interpreter) -> PythonTarget:
+        """The target of an interpreter. Raises EnvironmentFailedError."""
+        try:
+            status = os.stat(interpreter.path)  # noqa: PTH116 - text throughout
+            identity = (interpreter.path, status.st_ino, status.st_mtime_ns)
+            known = self._known.get(identity)
+            if known is None:
+                known = self._known[identity] = _asked(interpreter.path)
+        except (OSError, subprocess.SubprocessError) as exc:
+            raise EnvironmentFailedError(f"{interpreter.path} cannot be run: {exc}; install python3 anew") from exc
+        return known
+
+
+def _asked(path: str) -> PythonTarget:
+    command = [path, "-I", "-c", PROBE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True, cwd="/")
+    return facts_of(done.stdout, path, is_here=True).target
 
 
 def _candidates() -> Iterator[str]:

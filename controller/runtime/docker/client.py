@@ -23,6 +23,7 @@ from controller.runtime.docker.translate import TRANSPORT_ERRORS, from_answer, f
 
 _ANY_VERSION: Final = "1.41"  # of an engine that does not say its own
 _REFUSED: Final = 400
+_NOT_FOUND: Final = 404
 _LEAST_POOL: Final = 64  # of connections kept; one too many is thrown away with a warning on stderr
 
 
@@ -61,6 +62,18 @@ class EngineClient:
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
         """A DELETE: removing much can take long."""
         self._call("DELETE", path, params=params, read=self._timeouts.slow)
+
+    def has(self, path: str) -> bool:
+        """Whether a HEAD finds something."""
+        try:
+            pool = self._connected()
+            answer = self._asked(pool, "HEAD", f"/v{self._version}{path}", None, self._timeouts.read)
+        except (EngineUnavailableError, EngineTimeoutError) as exc:
+            self.on_failure(exc)
+            raise
+        if answer.status != _NOT_FOUND:
+            _checked(answer)
+        return answer.status != _NOT_FOUND
 
     def ping(self) -> None:
         """Ask for a sign of life, in the shortest of the timeouts."""

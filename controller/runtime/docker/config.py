@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -27,7 +29,8 @@ class DockerConfig:
     `bind_prefixes` are the folders below which mounts may lie; nothing in or above a `forbidden` one is ever mounted.
     `epoch_file` remembers engine restarts over restarts of the daemon; None: only in memory. `pool_size` is how many
     calls may be under way at once without reconnecting. `skills_folder` is where the files of skills are kept: they are
-    mounted though it lies in a forbidden one.
+    mounted though it lies in a forbidden one. `cache_dir` is where packages are kept; None: no sandbox can have any.
+    `cleanup` is what of it is deleted by itself. An installation may take `install_timeout` seconds.
     """
 
     instance: str
@@ -39,3 +42,6 @@ class DockerConfig:
     skills_folder: str = ""
     ping_interval: float = 15.0
     timeouts: Timeouts = field(default_factory=Timeouts)
+    cache_dir: Path | None = None
+    cleanup: CleanupPolicy = NO_CLEANUP
+    install_timeout: float = 600.0

@@ -46,8 +46,8 @@ class Creator:
         self._binds(spec)
         environment_of(spec, secrets)
 
-    def create(self, desired: Desired, owner: Owner, secrets: Secrets) -> str:
-        """Create it under its deterministic name; its id."""
+    def create(self, desired: Desired, owner: Owner, secrets: Secrets, image: str = "") -> str:
+        """Create it under its deterministic name; its id. `image` is taken in place of the spec's own."""
         spec = desired.spec
         host = Host(
             workspace=self._workspace(owner.uid, spec.user),
@@ -57,6 +57,7 @@ class Creator:
             max_cpu=self._health.max_cpu(),
             runtimes=self._health.runtimes(),
             default_runtime=self._health.default_runtime(),
+            image=image,
         )
         name = instance_name(owner.instance, owner.key, owner.slot)
         body = container_body(desired, owner, host)

@@ -45,14 +45,23 @@ class Images:
         """Have the image present. Raises PreparingError while it is pulled; ImageUnavailableError with the cause,
         DiskFullError.
         """
+        if self._has_to_be_pulled(image, policy):
+            self.pulls.demand(key, f"the pull of {image}", lambda: self._explained_pull(image))
+
+    def have(self, image: str, policy: PullPolicy) -> None:
+        """Have the image present, in the caller's own thread. Raises as `ensure`."""
+        if self._has_to_be_pulled(image, policy):
+            self._explained_pull(image)
+
+    def _has_to_be_pulled(self, image: str, policy: PullPolicy) -> bool:
         if policy is not PullPolicy.ALWAYS and self._is_present(image):
-            return
+            return False
         if policy is PullPolicy.NEVER:
             raise ImageUnavailableError(
                 f"{image} is not present and imagePullPolicy is Never: load or build it (docker load, docker build), "
                 "or let it be pulled"
             )
-        self.pulls.demand(key, f"the pull of {image}", lambda: self._explained_pull(image))
+        return True
 
     def close(self) -> None:
         """End the pulls that are under way."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from controller.model.identity import (
+    API_GROUP,
     LABEL_GENERATION,
     LABEL_INSTANCE,
     LABEL_KIND,
@@ -21,6 +22,15 @@ from controller.model.identity import (
     Key,
     Owner,
 )
+
+# A container inherits its image's labels: these are none of those that say whose a sandbox is.
+LABEL_IMAGE_OF: Final = f"{API_GROUP}/image-of"
+LABEL_IMAGE_DIGEST: Final = f"{API_GROUP}/image-digest"
+LABEL_IMAGE_BASE: Final = f"{API_GROUP}/image-base"
+LABEL_IMAGE_BASE_NAME: Final = f"{API_GROUP}/image-base-name"
+LABEL_IMAGE_PACKAGES: Final = f"{API_GROUP}/image-packages"
+LABEL_IMAGE_ADDED: Final = f"{API_GROUP}/image-added-bytes"
+LABEL_HELPER_OF: Final = f"{API_GROUP}/helper-of"
 
 _UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # it names a folder
 _KEY_LABELS: Final = (LABEL_KIND, LABEL_NAMESPACE, LABEL_NAME)

@@ -32,7 +32,8 @@ class Host:
     """What a create needs to know beyond the spec.
 
     `env` is NAME=value with secrets filled in, `mounts` are checked, `max_cpu` in thousandths of a core (0: unknown),
-    `runtimes` the engine's OCI runtimes, `default_runtime` the one it takes by itself.
+    `runtimes` the engine's OCI runtimes, `default_runtime` the one it takes by itself. `image` is the one to be
+    taken in place of the spec's.
     """
 
     workspace: str
@@ -42,6 +43,7 @@ class Host:
     max_cpu: int = 0
     runtimes: Collection[str] = ()
     default_runtime: str = "runc"
+    image: str = ""
 
 
 def container_body(desired: Desired, owner: Owner, host: Host) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def container_body(desired: Desired, owner: Owner, host: Host) -> dict[str, Any]
     runtime = runtime_of(spec.runtime_class, host.runtimes)
     entrypoint, command = entrypoint_of(spec)
     body: dict[str, Any] = {
-        "Image": spec.image,
+        "Image": host.image or spec.image,
         "Hostname": f"sandbox-{owner.uid[:8]}",
         "User": spec.user if ":" in spec.user else f"{spec.user}:{spec.user}",
         "WorkingDir": spec.working_dir,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from controller.model.clock import Clock
-from controller.model.errors import ConflictError
+from controller.model.errors import ConflictError, EnvironmentFailedError
 from controller.model.identity import Key, Owner
 from controller.model.observed import Capabilities, ContractRow, InstanceState, Observed, Usage
 from controller.model.spec import Desired, Limits, NetworkMode, SandboxSpec
@@ -33,6 +33,7 @@ from controller.runtime.docker.logs import DockerLogs
 from controller.runtime.docker.networks import Networks
 from controller.runtime.docker.observe import Observer
 from controller.runtime.docker.oom import OomKills
+from controller.runtime.docker.package_images import PackageImages
 from controller.runtime.docker.stats import StatsPoller
 from controller.runtime.docker.usage import UsageMeter
 from controller.runtime.protocol import ExecRequest, ExecSession, LogStream
@@ -60,6 +61,8 @@ class DockerRuntime:
         self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock, self._ooms)
         self._networks = Networks(self._client, config.instance, clock)
         self._images = Images(self._client, config.timeouts, clock)
+        cache = config.cache_dir
+        self._packages = None if cache is None else PackageImages(self._client, config, clock, cache)
         self._creator = Creator(self._client, config, self._health, workspaces, self._networks)
         self._changer = Changer(self._client, self._observer, self._health, self._meter, config.timeouts)
         self._events = EventWatcher(self._client, config.instance, clock)
@@ -97,10 +100,14 @@ class DockerRuntime:
         return self._observer.inspect(key)
 
     def prepare(self, desired: Desired) -> None:
-        """The image by its pull policy, the namespace's network, and a look at all else that a create can fail with."""
+        """The image by its pull policy, with the packages that are wanted in it, the namespace's network, and a look at
+        all else that a create can fail with.
+        """
         spec = desired.spec
         self._creator.check(spec, self._secrets)
         self._images.ensure(desired.key, spec.image, spec.pull_policy)
+        if spec.packages:
+            self._with_packages().ensure(desired.key, spec)
         if spec.network.mode is NetworkMode.BRIDGE:
             self._networks.ensure(desired.key)
 
@@ -109,7 +116,9 @@ class DockerRuntime:
 
     def create(self, desired: Desired, owner: Owner) -> str:
         """Create, not start."""
-        return self._creator.create(desired, owner, self._secrets)
+        spec = desired.spec
+        image = self._with_packages().image_of(spec) if spec.packages else ""
+        return self._creator.create(desired, owner, self._secrets, image)
 
     def start(self, target: str) -> None:
         """Start it."""
@@ -181,6 +190,8 @@ class DockerRuntime:
         """Begin to listen to the engine, and to look after it."""
         self._health.on_change = lambda: wake(None)
         self._images.pulls.listen(wake)
+        if self._packages is not None:
+            self._packages.builds.listen(wake)
         listener = Listener(wake, self._health.check, self._health.suspect, self._heard)
         for name, body in (
             ("engine-health", lambda: self._health.watch(self._stop)),
@@ -191,8 +202,10 @@ class DockerRuntime:
             thread.start()
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
-        """Remove networks that nobody uses; forget who wanted images."""
+        """Remove networks that nobody uses and what killed daemons left half made; forget who wanted images."""
         self._images.pulls.retain(wanted)
+        if self._packages is not None:
+            self._packages.collect(wanted)
         self._networks.collect(wanted)
 
     def close(self) -> None:
@@ -201,10 +214,17 @@ class DockerRuntime:
         self._health.wake()
         self._drop_streams()
         self._images.close()
+        if self._packages is not None:
+            self._packages.close()
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)  # one may wait for a hung engine; it ends with its call
         self._meter.close()
         self._client.close()
+
+    def _with_packages(self) -> PackageImages:
+        if self._packages is None:
+            raise EnvironmentFailedError("there is no folder for packages: leave spec.packages out")
+        return self._packages
 
     def _before_start(self, container: Container) -> None:
         self._creator.check_again(container)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedIOBase, BytesIO
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from controller.model.errors import RuntimeFailure
 from controller.runtime.docker.translate import TRANSPORT_ERRORS, from_answer, from_exception, message_of
@@ -27,10 +28,11 @@ _STREAMS: Final = {1: "stdout", 2: "stderr"}
 class StreamRequest:
     """`first` bounds the seconds until the headers, `silence` those between two reads (None: a watchdog's business).
 
-    `upgrade` asks for a two-way stream.
+    `upgrade` asks for a two-way stream. `content` is a tar file to send instead of a JSON body.
     """
 
     body: Any = None
+    content: BinaryIO | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     first: float = 15.0
     silence: float | None = None
@@ -66,10 +68,17 @@ class EngineStream:
             headers["Content-Type"] = "application/json"
         if request.upgrade:
             headers |= {"Connection": "Upgrade", "Upgrade": "tcp"}
-        body = None if request.body is None else json.dumps(request.body)
+        body: Any = None if request.body is None else json.dumps(request.body)
+        if request.content is not None:
+            headers |= {"Content-Type": "application/x-tar", "Content-Length": str(_size_of(request.content))}
+            body = request.content
         self._connection.connect()
         self._connection.channel.settimeout(request.first)
-        self._connection.request(method, url, body=body, headers=headers)
+        try:
+            self._connection.request(method, url, body=body, headers=headers)
+        except (BrokenPipeError, ConnectionResetError):
+            if request.content is None:
+                raise  # else it was refused before all of it was sent: the answer says why
         response = self._connection.getresponse()
         if response.status >= 400:
             raise from_answer(response.status, message_of(response.read()))
@@ -145,7 +154,7 @@ class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket, kept at hand to be shut down."""
 
     def __init__(self, path: str, connect: float) -> None:
-        super().__init__("docker", timeout=connect)
+        super().__init__("docker", timeout=connect, blocksize=_CHUNK)
         self._path = path
         self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -160,3 +169,9 @@ class _UnixConnection(http.client.HTTPConnection):
         with contextlib.suppress(OSError):  # never connected, or gone already
             self.channel.shutdown(socket.SHUT_RDWR)
         self.channel.close()
+
+
+def _size_of(content: BinaryIO) -> int:
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    return size
