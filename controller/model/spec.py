@@ -193,7 +193,10 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """A whole spec after defaulting. `command` replaces an image's ENTRYPOINT, `args` its CMD; both empty: stay up."""
+    """A whole spec after defaulting. `command` replaces an image's ENTRYPOINT, `args` its CMD; both empty: stay up.
+
+    `capabilities` are those given back to a container, sorted.
+    """
 
     isolation: Isolation
     fallback: Isolation | None
@@ -211,6 +214,7 @@ class SandboxSpec:
     network: Network
     filesystem: Filesystem
     lifecycle: Lifecycle
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _CONTAINER_ONLY: Final[tuple[FieldPath, ...]] = (
     ("imagePullPolicy",),
     ("runtimeClass",),
     ("user",),
+    ("capabilities",),
     ("filesystem", "readOnlyRoot"),
     ("filesystem", "tmpfs"),
 )

@@ -45,6 +45,11 @@ def test_what_can_be_meant_is_admitted(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spec", "path", "words"),
     [
+        (
+            {"isolation": "directory", "capabilities": {"add": ["CHOWN"]}},
+            ("spec", "capabilities"),
+            "no meaning for a directory sandbox",
+        ),
         ({"packages": {"python": ["x"]}}, ("spec", "packages"), "not yet with isolation: container"),
         (
             {"isolation": "directory", "filesystem": {"mounts": [{"source": "/s", "target": "/t"}]}},

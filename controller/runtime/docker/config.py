@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from controller.model.identity import Key, Slot, instance_name
+
+NamingRule = Callable[[str, Key, Slot], str]
+"""The deterministic name of an instance's key in a slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class DockerConfig:
 
     `bind_prefixes` are the folders below which mounts may lie; nothing in or above a `forbidden` one is ever mounted.
     `epoch_file` remembers engine restarts over restarts of the daemon; None: only in memory. `pool_size` is how many
-    calls may be under way at once without reconnecting.
+    calls may be under way at once without reconnecting. `name_of` names the containers.
     """
 
     instance: str
@@ -37,3 +43,4 @@ class DockerConfig:
     pool_size: int = 16
     ping_interval: float = 15.0
     timeouts: Timeouts = field(default_factory=Timeouts)
+    name_of: NamingRule = instance_name

@@ -56,7 +56,7 @@ class DockerRuntime:
         self._health = EngineHealth(self._client, epochs, clock, config.ping_interval)
         epochs.on_lost = self._health.suspect
         self._ooms = OomKills(clock)
-        self._observer = Observer(self._client, config.instance, epochs, self._ooms)
+        self._observer = Observer(self._client, config, epochs, self._ooms)
         self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock, self._ooms)
         self._networks = Networks(self._client, config.instance, clock)
         self._images = Images(self._client, config.timeouts, clock)
