@@ -52,6 +52,14 @@ class UnknownSandboxError(SandkeeperError):
     """The daemon knows no sandbox of that name."""
 
 
+class ToolError(SandkeeperError):
+    """A tool could not do what it was asked inside a sandbox."""
+
+
+class ToolUnavailableError(ToolError):
+    """A skill names a tool that nobody has registered."""
+
+
 class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
     """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics.
 

@@ -1,0 +1,1 @@
+"""Skill files: what they say, and the tools that they name."""
