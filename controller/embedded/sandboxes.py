@@ -116,7 +116,7 @@ class Sandboxes:
         Raises SandboxError where it failed because a limit was reached.
         """
         kept = self.find(id)
-        if kept.record is None or not kept.record.instance_id:
+        if not _is_settled(kept):
             kept = self._brought_up(id)
         try:
             return self._run(kept, request)
@@ -229,6 +229,14 @@ class LiveSandbox:
     ) -> Completed:
         """Run a command inside to its end; after `timeout` seconds its whole tree is killed."""
         return self.sandboxes.run(self.sandbox_id, ExecRequest(tuple(command), stdin, timeout, env))
+
+
+def _is_settled(kept: Kept) -> bool:
+    """False while it is made or moved, or where that was broken off."""
+    record = kept.record
+    if record is None or record.replacing is not None:
+        return False
+    return bool(record.instance_id) and record.runtime == RUNTIME_OF[Isolation(kept.isolation)]
 
 
 def _status(observed: Sequence[Observed]) -> str:
