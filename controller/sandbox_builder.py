@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,7 @@ from controller.model.spec import Isolation
 from controller.sandbox.api_errors import as_api_errors
 from controller.sandbox.container_config import ContainerConfig
 from controller.sandbox.library_logging import log_as_a_library
+from controller.sandbox.telling import warn_caller
 from controller.skill.definition import SkillDefinition, Tool
 from controller.skill.parse import Validation, parse_skill
 from controller.tools.registry import ToolRegistry
@@ -101,7 +101,7 @@ class SandboxBuilder:
         except SandkeeperError as exc:
             raise ConfigError(str(exc)) from exc
         for warning in parsed.warnings:
-            warnings.warn(f"{path}: {warning}", UserWarning, stacklevel=2)
+            warn_caller(f"{path}: {warning}", UserWarning)
         return self._build(parsed.definition, tuple(parsed.packages), container_config)
 
     def build_from_skill_definition(
@@ -276,8 +276,4 @@ def _mode_of(environ: Mapping[str, str], unset: str) -> str:
 
 
 def _warn_of_fallback(why: str) -> None:
-    warnings.warn(
-        f"no Docker engine, so that directory sandboxes are built, which isolate less: {why}",
-        RuntimeWarning,
-        stacklevel=5,
-    )
+    warn_caller(f"no Docker engine, so that directory sandboxes are built, which isolate less: {why}", RuntimeWarning)

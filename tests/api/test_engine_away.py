@@ -42,8 +42,9 @@ def test_a_directory_is_built_instead_only_where_that_is_asked_for(
     with pytest.warns(RuntimeWarning, match="no Docker engine, so that directory sandboxes are built"):
         builder = SandboxBuilder(base, "container", small(), fallback="directory")
     with builder:
-        with pytest.warns(RuntimeWarning, match="no engine at /nonexistent"):
+        with pytest.warns(RuntimeWarning, match="no engine at /nonexistent") as told:
             id = builder.build_from_skill_file(skill)
+        assert [each.filename for each in told if each.category is RuntimeWarning] == [__file__]
         info = builder.get_sandbox_info(id)
         assert info is not None
         assert info["isolation_mode"] == "directory"
