@@ -99,9 +99,11 @@ class SandboxBuilder:
         try:
             parsed = parse_skill(path, Validation.LENIENT)
         except SandkeeperError as exc:
+            if isinstance(exc, ValueError):
+                raise
             raise ConfigError(str(exc)) from exc
         for warning in parsed.warnings:
-            warn_caller(f"{path}: {warning}", UserWarning)
+            warn_caller(warning, UserWarning)
         return self._build(parsed.definition, tuple(parsed.packages), container_config)
 
     def build_from_skill_definition(

@@ -36,7 +36,10 @@ def parse_skill(path: Path, validation: Validation = Validation.LENIENT) -> Pars
     if validation is Validation.STRICT:
         raise UsageError("not yet")
     file = path / "SKILL.md" if path.is_dir() else path
-    text = file.read_text("utf-8")
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{file}:1: it is not UTF-8") from exc
     if not text.strip():
         raise UsageError(f"{file}:1: it is empty: write a heading with the skill's name")
     title = re.search(r"^# (.+)$", text, re.MULTILINE)

@@ -122,7 +122,7 @@ def test_a_registered_tool_serves_every_skill_that_names_it(make_builder: MakeBu
 
 
 def test_a_skill_that_names_no_tool_has_the_built_in_ones(builder: SandboxBuilder) -> None:
-    id = builder.build_from_skill_definition(SkillDefinition("plain", "", ""))
+    id = builder.build_from_skill_definition(SkillDefinition("plain", "Plain.", "Be plain."))
     assert sorted(builder.list_tools(id)) == sorted(BUILT_IN)
 
 
@@ -154,12 +154,12 @@ def test_a_block_cleans_up_what_was_built_in_it(make_builder: MakeBuilder, mode:
     assert earlier.get_sandbox_info(stays) is not None
 
 
-def test_a_skill_that_is_not_there_or_says_nothing_is_told(builder: SandboxBuilder, tmp_path: Path) -> None:
+def test_a_skill_that_is_not_there_or_cannot_be_read_is_told(builder: SandboxBuilder, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         builder.build_from_skill_file(tmp_path / "missing.md")
-    (tmp_path / "empty.md").write_text("")
-    with pytest.raises(ValueError, match=re.escape("empty.md")):
-        builder.build_from_skill_file(tmp_path / "empty.md")
+    (tmp_path / "noise.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=re.escape("noise.md")):
+        builder.build_from_skill_file(tmp_path / "noise.md")
     assert builder.cleanup_all() == 0
 
 
