@@ -11,12 +11,12 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks import drop, loading, memory, small, start, tick
+from benchmarks import api, drop, loading, memory, small, start, tick
 from benchmarks.figure import Figure, Verdict, table
 from benchmarks.suite import Bench, Benchmark, lack
 from benchmarks.waiting import TooSlow
 
-_MODULES = (start, drop, tick, loading, memory, small)
+_MODULES = (start, drop, tick, loading, memory, small, api)
 ALL = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
 
 

@@ -21,6 +21,7 @@ from controller.runtime.docker.client import EngineClient
 from controller.runtime.docker.image_store import ImageStore, PackageImage, idle
 from controller.runtime.docker.images import Images
 from controller.runtime.docker.package_images import PackageImages
+from controller.skill.store import passing_store
 from controller.source.validate import read_paths
 
 
@@ -45,7 +46,8 @@ class Built:
 
 def needs_of(config: DaemonConfig, paths: Sequence[Path]) -> dict[Need, list[str]]:
     """What the manifests of these files and folders need, each with the sandboxes that do. Raises UsageError."""
-    snapshot = read_paths(paths, admit_with_defaults(config), config.allow_paths)
+    with passing_store() as skills:
+        snapshot = read_paths(paths, admit_with_defaults(config), config.allow_paths, skills.read)
     errors = [str(fault) for fault in snapshot.faults if not fault.warning]
     if errors:
         raise UsageError("\n".join([*errors, "correct them first: sandkeeper validate"]))

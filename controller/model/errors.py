@@ -16,6 +16,22 @@ class UsageError(SandkeeperError):
     """The caller asked for something that cannot be meant: exit status 64 on the command line."""
 
 
+class ConfigError(SandkeeperError, ValueError):
+    """A value given to the Python API that cannot be meant, or that no sandbox gets; the text says what can be."""
+
+
+class SandboxNotFoundError(SandkeeperError, ValueError):
+    """The Python API knows no sandbox of that id."""
+
+
+class ToolNotAvailableError(SandkeeperError, ValueError):
+    """A tool that the sandbox's skill does not name, or that nobody has registered."""
+
+
+class SandboxError(SandkeeperError, RuntimeError):
+    """What was asked of the Python API could not be done; the text says why and what to do next."""
+
+
 class QuantityError(SandkeeperError, ValueError):
     """A quantity, percentage or duration that cannot be read."""
 

@@ -206,7 +206,7 @@ class Lifecycle:
 class SandboxSpec:
     """A whole spec after defaulting. `command` replaces an image's ENTRYPOINT, `args` its CMD; both empty: stay up.
 
-    `packages` are the skill's as well.
+    `packages` are the skill's as well; `capabilities` are those given back to a container, sorted.
     """
 
     isolation: Isolation
@@ -226,6 +226,7 @@ class SandboxSpec:
     filesystem: Filesystem
     lifecycle: Lifecycle
     skill: Skill | None = None
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

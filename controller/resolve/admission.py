@@ -25,6 +25,7 @@ _CONTAINER_ONLY: Final[tuple[FieldPath, ...]] = (
     ("imagePullPolicy",),
     ("runtimeClass",),
     ("user",),
+    ("capabilities",),
     ("filesystem", "readOnlyRoot"),
     ("filesystem", "tmpfs"),
 )

@@ -18,6 +18,7 @@ EMBEDDED: Final[Mapping[str, Any]] = {
     "env": [],
     "workingDir": "/workspace",
     "user": "10001:10001",
+    "capabilities": {"add": []},
     "resources": {"limits": {"memory": "512Mi", "cpu": "1", "pids": 128, "disk": "1Gi", "openFiles": 1024}},
     "enforcement": {
         "warnAt": "80%",

@@ -54,6 +54,7 @@ def parse_spec(spec: Mapping[str, Any], namespace: str) -> SandboxSpec:
         network=_network(spec["network"]),
         filesystem=_filesystem(spec["filesystem"], limits.memory),
         lifecycle=_lifecycle(spec, namespace),
+        capabilities=tuple(sorted(set(spec["capabilities"]["add"]))),
     )
 
 

@@ -81,6 +81,8 @@ def template_of(spec: SandboxSpec, implied_tmpfs: bool) -> dict[str, Any]:
         return common
     if spec.runtime_class in _NOT_RESIZABLE:
         common["resources"]["limits"] |= {"memory": limits.memory, "cpu": limits.cpu, "pids": limits.pids}
+    if spec.capabilities:
+        common["capabilities"] = {"add": list(spec.capabilities)}
     tmpfs = {path: format_memory(size) for path, size in spec.filesystem.tmpfs.items()}
     return common | {
         "runtimeClass": spec.runtime_class,
@@ -118,4 +120,6 @@ def _plain(spec: SandboxSpec) -> dict[str, Any]:
         del plain["skill"]  # of a spec without one the hash is what it was before one could be said
     else:
         del plain["skill"]["mount"]
+    if not spec.capabilities:
+        del plain["capabilities"]  # of a spec without them the hash is what it was before they could be said
     return plain

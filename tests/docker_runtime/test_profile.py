@@ -173,3 +173,8 @@ def test_no_labels_name_no_owner() -> None:
     assert owner_of(None) is None
     assert key_of({}) is None
     assert template_of({"sandkeeper.dev/template": "{"}) == {}
+
+
+def test_capabilities_that_are_given_back_are_said_and_no_others() -> None:
+    added = host_config_of({"capabilities": {"add": ["SETUID", "CHOWN", "CHOWN"]}})
+    assert added == {**host_config_of(), "CapAdd": ["CHOWN", "SETUID"]}

@@ -58,6 +58,7 @@ ENGINE: Mapping[str, tuple[Spec, Spec]] = {
     "spec.env[].valueFrom.secretKeyRef.key": (_secret(), _secret(key="two")),
     "spec.workingDir": ({}, {"workingDir": "/workspace/below"}),
     "spec.user": ({}, {"user": "10002:10002"}),
+    "spec.capabilities.add[]": ({}, {"capabilities": {"add": ["CHOWN"]}}),
     "spec.resources.limits.memory": ({}, _limits(memory="65Mi")),
     "spec.resources.limits.cpu": ({}, _limits(cpu="600m")),
     "spec.resources.limits.pids": ({}, _limits(pids=33)),

@@ -48,6 +48,11 @@ def test_what_can_be_meant_is_admitted(spec: dict[str, Any]) -> None:
     ("spec", "path", "words"),
     [
         (
+            {"isolation": "directory", "capabilities": {"add": ["CHOWN"]}},
+            ("spec", "capabilities"),
+            "no meaning for a directory sandbox",
+        ),
+        (
             {"isolation": "directory", "filesystem": {"mounts": [{"source": "/s", "target": "/t"}]}},
             ("spec", "filesystem", "mounts"),
             "a directory sandbox has no mounts",

@@ -185,3 +185,10 @@ def test_references_and_times() -> None:
     for text in ("tomorrow", "2027-01-31T18:00:00", "2027-13-01T00:00:00Z"):
         with pytest.raises(QuantityError, match="write 2027-01-31T18:00:00Z"):
             parse_time(text)
+
+
+def test_capabilities_that_are_given_back_need_a_replace_and_none_change_no_hash() -> None:
+    assert resolved(capabilities={"add": []}).resolved_hash == RESOLVED_HASH
+    added = resolved(capabilities={"add": ["KILL", "CHOWN"]})
+    assert added.template["capabilities"] == {"add": ["CHOWN", "KILL"]}
+    assert SPEC_HASH != added.spec_hash == resolved(capabilities={"add": ["CHOWN", "KILL"]}).spec_hash

@@ -97,11 +97,10 @@ def test_the_document_shows_what_was_declared_with_its_default() -> None:
     assert resolved().document["spec"]["skill"] == {"path": "/root/skills/s", "validation": "lenient"}
 
 
-def test_a_skill_that_needs_packages_waits_for_containers_that_can_have_them() -> None:
-    (fault,) = faults(replace(FACTS, packages=("six",)))
-    assert fault.path == ("spec", "skill", "path")
-    assert "not yet with isolation: container" in fault.message
-    assert faults(replace(FACTS, packages=("six",)), isolation="directory") == []
+@pytest.mark.parametrize("isolation", ["container", "directory"])
+def test_a_skill_that_needs_packages_has_them_in_either_isolation(isolation: str) -> None:
+    assert faults(replace(FACTS, packages=("six",)), isolation=isolation) == []
+    assert resolved(replace(FACTS, packages=("six",)), isolation=isolation).spec.packages == ("six",)
 
 
 @pytest.mark.parametrize(

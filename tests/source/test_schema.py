@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from controller.model.capabilities import GRANTABLE
 from controller.model.errors import QuantityError, UsageError
 from controller.model.identity import API_VERSION
 from controller.model.quantity import parse_cpu, parse_duration, parse_memory, parse_percent
@@ -73,7 +74,12 @@ NOT_YET = "is not yet supported by this version"
         ("hostNetwork", True, "can never be set", "a sandbox never shares the host's network"),
         ("hostPID", True, "can never be set", "a sandbox never sees the host's processes"),
         ("devices", [], "can never be set", "a sandbox is never given the host's devices"),
-        ("capabilities", {}, "can never be set", "a sandbox runs without capabilities"),
+        (
+            "capabilities.drop",
+            ["ALL"],
+            "can never be set",
+            "all are dropped already",
+        ),
         ("resources.limits.memory", "5 kilo", "'5 kilo' is not an amount of memory; write 512Mi, 1Gi or 512m", ""),
         ("resources.limits.cpu", "0.0001", "'0.0001' is finer than a thousandth of a core; the least is 1m", ""),
         ("resources.limits.pids", 0, "0 is too small; the least is 1", ""),
@@ -100,6 +106,12 @@ def test_a_skill_has_a_path_and_one_of_two_validations() -> None:
         'spec.skill.validation: "stric" is not one of strict, lenient | did you mean strict?',
     ]
     assert faults(manifest(skill={"path": "./skills/web"})) == []
+
+
+def test_only_what_docker_grants_by_default_can_be_given_back() -> None:
+    assert faults(manifest(capabilities={"add": sorted(GRANTABLE)})) == []
+    (fault,) = faults(manifest(capabilities={"add": ["SYS_ADMIN"]}))
+    assert fault.startswith(f'spec.capabilities.add.0: "SYS_ADMIN" is not one of {", ".join(sorted(GRANTABLE))}')
 
 
 @pytest.mark.parametrize("time", ["2027-01-31 18:00", "2027-01-31", "2027-01-31T18:00:00", "tomorrow"])

@@ -16,6 +16,7 @@ from controller.model.errors import NotOwnedError, RuntimeFailure
 from controller.model.identity import Key, Owner
 from controller.model.observed import Capabilities, ContractRow, Observed, Usage
 from controller.model.spec import Desired, Limits, SandboxSpec
+from controller.runtime.cgroup.hits import LimitHits, read_hits
 from controller.runtime.cgroup.limits import read_limits
 from controller.runtime.directory.client import SupervisorClient
 from controller.runtime.directory.config import DirectoryConfig
@@ -188,6 +189,11 @@ class DirectoryRuntime:
             skill=skill_place(entry.record),
         )
         return contract_rows(evidence, spec)
+
+    def limit_hits(self, target: str) -> LimitHits | None:
+        """How often the kernel held it to its limits; None where it has no control group."""
+        group = self._groups.existing(target)
+        return None if group is None else read_hits(group.paths)
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Follow the supervisor, now or as soon as there is one; first end what a lost one has left behind."""

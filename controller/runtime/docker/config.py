@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.model.cleanup import NO_CLEANUP, CleanupPolicy
+from controller.model.identity import Key, Slot, instance_name
+
+NamingRule = Callable[[str, Key, Slot], str]
+"""The deterministic name of an instance's key in a slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class DockerConfig:
     calls may be under way at once without reconnecting. `skills_folder` is where the files of skills are kept: they are
     mounted though it lies in a forbidden one. `cache_dir` is where packages are kept; None: no sandbox can have any.
     `cleanup` is what of it is deleted by itself. An installation may take `install_timeout` seconds.
+    `name_of` names the containers.
     """
 
     instance: str
@@ -45,3 +51,4 @@ class DockerConfig:
     cache_dir: Path | None = None
     cleanup: CleanupPolicy = NO_CLEANUP
     install_timeout: float = 600.0
+    name_of: NamingRule = instance_name

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from controller.model.capabilities import mask_of
 from controller.model.observed import Assurance, ContractRow
 from controller.model.quantity import format_cpu, format_memory
 from controller.model.skill import SKILL_TARGET
@@ -17,6 +18,7 @@ from controller.runtime.docker.live import LiveProcess
 from controller.runtime.docker.profile import cpu_clamped, sandbox_pids
 
 _FILTER_MODE: Final = "2"  # proc(5), Seccomp: a filter, as the engine's profile is one
+_CAPABILITY_SETS: Final = ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")
 _TMPFS_OPTIONS: Final = frozenset({"noexec", "nosuid", "nodev"})
 _GVISOR: Final = "gVisor"
 _GVISOR_REASON: Final = "kept by gVisor's own kernel as asked for at creation; this machine's /proc does not show it"
@@ -119,9 +121,7 @@ def _profile(evidence: Evidence, spec: SandboxSpec) -> Iterator[ContractRow]:
         read_only = "ro" in process.mounts.get(SKILL_TARGET, frozenset())
         yield _verdict("skill", read_only, f"mount options of {SKILL_TARGET}", "read-only" if read_only else "writable")
     status = process.status
-    bare = all(int(status.get(name, "1"), 16) == 0 for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"))
-    closed = status.get("NoNewPrivs") == "1"
-    yield _verdict("capabilities", bare and closed, "cap-drop ALL, no_new_privs", "none" if bare else status["CapEff"])
+    yield _capabilities(status, spec.capabilities)
     filtered = status.get("Seccomp") == _FILTER_MODE
     yield _verdict("seccomp", filtered, "the engine's default filter", "filter" if filtered else "unconfined")
     yield _user(status.get("Uid", ""), status.get("Gid", ""), spec.user)
@@ -134,9 +134,20 @@ def _gvisor_profile(spec: SandboxSpec) -> Iterator[ContractRow]:
     yield ContractRow("filesystem", Assurance.ENFORCED, _GVISOR, root, _GVISOR_REASON)
     if spec.skill is not None:
         yield ContractRow("skill", Assurance.ENFORCED, _GVISOR, "read-only", _GVISOR_REASON)
-    yield ContractRow("capabilities", Assurance.ENFORCED, _GVISOR, "none", _GVISOR_REASON)
+    added = ", ".join(spec.capabilities) or "none"
+    yield ContractRow("capabilities", Assurance.ENFORCED, _GVISOR, added, _GVISOR_REASON)
     yield ContractRow("seccomp", Assurance.ENFORCED, _GVISOR, "no system call reaches the machine's kernel", "")
     yield ContractRow("user", Assurance.ENFORCED, _GVISOR, spec.user, _GVISOR_REASON)
+
+
+def _capabilities(status: Mapping[str, str], added: Sequence[str]) -> ContractRow:
+    """None beyond those given back, in any of its sets."""
+    held = 0
+    for name in _CAPABILITY_SETS:
+        held |= int(status.get(name, "-1"), 16)
+    kept = not held & ~mask_of(added) and status.get("NoNewPrivs") == "1"
+    mechanism = "cap-drop ALL, no_new_privs" + (", these given back" if added else "")
+    return _verdict("capabilities", kept, mechanism, (", ".join(added) or "none") if kept else f"{held:x}")
 
 
 def _network(evidence: Evidence, process: LiveProcess, spec: SandboxSpec) -> ContractRow:

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from controller.model.errors import ConflictError, InstanceNotFoundError, NotOwnedError, RuntimeFailure, StateError
-from controller.model.identity import LABEL_INSTANCE, Owner, instance_name
+from controller.model.identity import LABEL_INSTANCE, Owner
 from controller.model.skill import SKILL_VARIABLE
 from controller.model.spec import Desired, SandboxSpec
 from controller.runtime.docker.binds import check_again, checked_binds
@@ -59,7 +59,7 @@ class Creator:
             default_runtime=self._health.default_runtime(),
             image=image,
         )
-        name = instance_name(owner.instance, owner.key, owner.slot)
+        name = self._config.name_of(owner.instance, owner.key, owner.slot)
         body = container_body(desired, owner, host)
         try:
             answer = self._client.post(

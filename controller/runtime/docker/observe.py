@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from controller.model.errors import InstanceNotFoundError, NotOwnedError
-from controller.model.identity import LABEL_INSTANCE, SLOTS, Key, instance_name
+from controller.model.identity import LABEL_INSTANCE, SLOTS, Key
 from controller.model.observed import InstanceState, Observed
 from controller.model.spec import Limits
 from controller.runtime.docker.client import EngineClient, quoted
+from controller.runtime.docker.config import DockerConfig
 from controller.runtime.docker.container import Container, container_of, observed, observed_in_list
 from controller.runtime.docker.epochs import EngineEpochs
 from controller.runtime.docker.labels import key_filter, key_of, owner_of
@@ -28,9 +29,10 @@ class Observer:
     container that is there no more.
     """
 
-    def __init__(self, client: EngineClient, instance: str, epochs: EngineEpochs, ooms: OomKills) -> None:
+    def __init__(self, client: EngineClient, config: DockerConfig, epochs: EngineEpochs, ooms: OomKills) -> None:
         self._client = client
-        self._instance = instance
+        self._instance = config.instance
+        self._name_of = config.name_of
         self._epochs = epochs
         self._ooms = ooms
         self._lock = threading.Lock()
@@ -52,7 +54,7 @@ class Observer:
 
     def inspect(self, key: Key) -> tuple[Observed, ...]:
         """The containers of a key: by their two names, and by label those that somebody renamed."""
-        names = [instance_name(self._instance, key, slot) for slot in SLOTS]
+        names = [self._name_of(self._instance, key, slot) for slot in SLOTS]
         names += [id for id, other in self._renamed.copy().items() if other == key]
         found = {seen.id: seen for name in names if (seen := self._seen(name, key)) is not None}
         if not found:
@@ -117,7 +119,7 @@ class Observer:
         return replace(container, exit=replace(end, oom_killed=killed, engine_restarted=by_engine))
 
     def _is_named_well(self, seen: Observed) -> bool:
-        return seen.name == instance_name(self._instance, seen.owner.key, seen.owner.slot)
+        return seen.name == self._name_of(self._instance, seen.owner.key, seen.owner.slot)
 
     def _inspected(self, target: str) -> Mapping[str, Any]:
         info: Mapping[str, Any] = self._client.get(f"/containers/{quoted(target)}/json")

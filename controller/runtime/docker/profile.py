@@ -96,6 +96,8 @@ def host_config(spec: SandboxSpec, host: Host, runtime: str | None) -> dict[str,
     if spec.limits.open_files is not None:
         files = spec.limits.open_files
         config["Ulimits"].append({"Name": "nofile", "Soft": files, "Hard": files})
+    if spec.capabilities:
+        config["CapAdd"] = list(spec.capabilities)
     if runtime is not None:
         config["Runtime"] = runtime
     return config

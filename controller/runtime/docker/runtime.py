@@ -13,6 +13,7 @@ from controller.model.identity import Key, Owner
 from controller.model.observed import Capabilities, ContractRow, InstanceState, Observed, Usage
 from controller.model.spec import Desired, Limits, NetworkMode, SandboxSpec
 from controller.runtime.cgroup.hierarchy import Hierarchy
+from controller.runtime.cgroup.hits import LimitHits, read_hits
 from controller.runtime.cgroup.limits import read_limits
 from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.change import Changer
@@ -57,7 +58,7 @@ class DockerRuntime:
         self._health = EngineHealth(self._client, epochs, clock, config.ping_interval)
         epochs.on_lost = self._health.suspect
         self._ooms = OomKills(clock)
-        self._observer = Observer(self._client, config.instance, epochs, self._ooms)
+        self._observer = Observer(self._client, config, epochs, self._ooms)
         self._meter = UsageMeter(self._hierarchy, disk, StatsPoller(self._client, clock), clock, self._ooms)
         self._networks = Networks(self._client, config.instance, clock)
         self._images = Images(self._client, config.timeouts, clock)
@@ -185,6 +186,12 @@ class DockerRuntime:
             bridge_gap=self._networks.gap(instance.owner.key.namespace) if bridged else "",
         )
         return contract_rows(evidence, spec)
+
+    def limit_hits(self, target: str) -> LimitHits | None:
+        """How often the kernel held it to its limits in this run; None where its cgroup is not seen from here."""
+        container = self._observer.owned(target)
+        paths = None if container.pid is None else group_of(self._hierarchy, container.id, container.pid)
+        return None if paths is None else read_hits(paths)
 
     def watch(self, wake: Callable[[Key | None], None]) -> None:
         """Begin to listen to the engine, and to look after it."""

@@ -1,0 +1,1 @@
+"""What a sandbox is made with and measured by, for users of the Python API."""
