@@ -15,7 +15,9 @@ import uv
 from controller.model.errors import ConflictError, DiskFullError, EnvironmentFailedError
 
 _LAST_LINES: Final = 12
-_DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_DISK_FULL: Final = re.compile(
+    r"no\s+space\s+left\s+on\s+device|disk\s+quota\s+exceeded", re.IGNORECASE
+)  # uv wraps lines
 
 
 class UvRunner:
