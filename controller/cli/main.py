@@ -49,6 +49,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "restore": ("act", "Bring a deleted sandbox's workspace back from the trash."),
         "prune": ("act", "Show or release removals that are held back."),
     },
+    "Skills": {
+        "skill": ("skill", "Show what is understood of a skill, or check skills."),
+    },
     "Tooling": {
         "schema": ("misc", "Print the JSON Schema of manifests."),
         "version": ("misc", "Print the version, also of the daemon where one answers."),
