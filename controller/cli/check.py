@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 from click.core import ParameterSource
 
 from controller.cli.client import Daemon
+from controller.cli.faults import fault_document, fault_line
 from controller.cli.options import FOLDER, json_option
 from controller.cli.output import show_json
 from controller.cli.settings import FROM_ENVIRONMENT, pass_config, pass_rules
 from controller.config import DaemonConfig
 from controller.model.errors import DaemonUnreachableError
-from controller.model.manifest import Fault, FieldFault
+from controller.model.manifest import FieldFault
 from controller.model.printable import printable
 from controller.model.skill import SkillFacts
 from controller.source.protocol import Admit
@@ -44,10 +45,10 @@ def validate_command(config: DaemonConfig, paths: Sequence[Path], output: str) -
         faults = validate_paths(paths, _admission(config), config.allow_paths, skills.read)
     errors = [fault for fault in faults if not fault.warning]
     if output == "json":
-        show_json({"valid": not errors, "faults": [_fault_document(fault) for fault in faults]})
+        show_json({"valid": not errors, "faults": [fault_document(fault) for fault in faults]})
         return 1 if errors else 0
     for fault in faults:
-        click.echo(_fault_line(fault))
+        click.echo(fault_line(fault))
     if not faults:
         click.echo(f"no faults in {', '.join(map(str, paths))}")
     return 1 if errors else 0
@@ -116,22 +117,3 @@ def _plan(config: DaemonConfig, named: bool) -> tuple[Sequence[str], Sequence[st
 def _operation_line(operation: str) -> str:
     verb, space, rest = printable(operation).partition(" ")
     return click.style(verb, fg=_COLOURS.get(verb)) + space + rest
-
-
-def _fault_line(fault: Fault) -> str:
-    level = click.style("warning", fg="yellow") if fault.warning else click.style("error", fg="red")
-    what = f"{fault.field}: {fault.message}" if fault.field else fault.message
-    told = printable(f"{what} ({fault.hint})" if fault.hint else what)
-    return f"{printable(fault.file)}:{fault.line}:{fault.column}: {level}: {told}"
-
-
-def _fault_document(fault: Fault) -> dict[str, Any]:
-    return {
-        "file": fault.file,
-        "line": fault.line,
-        "column": fault.column,
-        "severity": "warning" if fault.warning else "error",
-        "field": fault.field,
-        "message": fault.message,
-        "hint": fault.hint,
-    }

@@ -51,6 +51,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Prepare": {
         "image": ("image", "Build, list and remove images with packages."),
+        "skill": ("skill", "Show what is understood of a skill, or check skills."),
     },
     "Tooling": {
         "schema": ("misc", "Print the JSON Schema of manifests."),
