@@ -25,7 +25,7 @@ _LONGEST_TOLD: Final = 200
 
 @click.group()
 def skill_command() -> None:
-    """Inspect and validate skills: folders with SKILL.md, or .md files."""
+    """Show what is understood of a skill, or check skills."""
 
 
 @skill_command.command("inspect")
