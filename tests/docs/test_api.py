@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.docs.tour import ROOT
-from tests.e2e.daemon import end_supervisor
+from tests.docs.snippets import NO_ENGINE, run, snippets
 
-_BLOCK: Final = re.compile(r"^```python( container)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS: Final = _BLOCK.findall((ROOT / "docs" / "api.md").read_text())
-
-
-def run(folder: Path, script: str, docker_host: str) -> subprocess.CompletedProcess[str]:
-    """As a program of a user who has the repository installed."""
-    shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CONTAINER_", "USE_CONTAINER"))}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "DOCKER_HOST": docker_host}
-    try:
-        return subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-    finally:
-        end_supervisor(folder / "sandboxes")
+BLOCKS: Final = snippets("api.md")
 
 
 def test_there_are_snippets_of_both_kinds() -> None:
@@ -45,7 +19,7 @@ def test_there_are_snippets_of_both_kinds() -> None:
 
 def test_the_snippets_that_need_no_engine_run(tmp_path: Path) -> None:
     script = "\n".join(code for container, code in BLOCKS if not container)
-    done = run(tmp_path, script, "unix:///nonexistent/docker.sock")
+    done = run(tmp_path, script, NO_ENGINE)
     assert done.returncode == 0, done.stderr
 
 
@@ -59,7 +33,7 @@ def test_the_snippets_that_need_an_engine_run(tmp_path: Path, docker_host: str, 
 
 @pytest.mark.parametrize("mode", [pytest.param("container", marks=pytest.mark.docker), "directory"])
 def test_the_example_does_what_it_says(mode: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    host = "unix:///nonexistent/docker.sock"
+    host = NO_ENGINE
     if mode == "container":
         host = request.getfixturevalue("docker_host")
         request.getfixturevalue("python_image")
