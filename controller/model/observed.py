@@ -92,13 +92,14 @@ class Usage:
     """One measurement of one instance. cpu is seconds consumed since its start; memory and disk are bytes.
 
     `working_set` is usage less inactive file cache. `oom_kills` counts kernel OOM kills in its cgroup since its start.
+    pids is None where nothing tells how many processes there are, as under gVisor.
     `disk_age` is how many seconds ago the disk was walked; disk is None until its first walk.
     """
 
     at: float
     cpu_seconds: float
     working_set: int
-    pids: int
+    pids: int | None
     oom_kills: int = 0
     disk: int | None = None
     disk_age: float | None = None

@@ -107,10 +107,9 @@ def _cpu_rate(last: Usage | None, usage: Usage) -> float | None:
 
 
 def _levels(usage: Usage, limits: Limits) -> Levels:
-    levels: Levels = {
-        Resource.MEMORY: (float(usage.working_set), limits.memory),
-        Resource.PIDS: (float(usage.pids), limits.pids),
-    }
+    levels: Levels = {Resource.MEMORY: (float(usage.working_set), limits.memory)}
+    if usage.pids is not None:
+        levels[Resource.PIDS] = (float(usage.pids), limits.pids)
     if usage.disk is not None:
         levels[Resource.DISK] = (float(usage.disk), limits.disk)
     return levels

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from controller.model.observed import Exit, InstanceState, Observed
@@ -16,7 +19,10 @@ ENGINE_RESTARTED: Final = "EngineRestarted"
 REPLACE_FAILED: Final = "ReplaceFailed"
 # Without probes a sandbox is Ready once its process has lived this long.
 READY_SECONDS: Final = 1.0
-_CANNOT_RUN_CODES: Final = frozenset({126, 127})
+_NOT_FOUND: Final = 127
+_CANNOT_RUN_CODES: Final = frozenset({126, _NOT_FOUND})
+_SHELLS: Final = frozenset({"sh", "ash", "bash", "dash", "ksh", "zsh"})
+_COMMANDS_OPTION: Final = re.compile(r"-[a-zA-Z]*c[a-zA-Z]*")
 
 KILL: Final = "kill"
 RESTART: Final = "restart"
@@ -133,10 +139,20 @@ def _token(seen: Observed, end: Exit) -> str:
 
 
 def _cannot_run_text(seen: Observed, end: Exit) -> str:
+    words = [*(seen.template.get("command") or ()), *(seen.template.get("args") or ())]
+    if not end.error and _is_script(words):
+        what = "was not found" if end.code == _NOT_FOUND else "is not executable"
+        return f"exit {end.code}: a command {what}; see its log; correct spec.command or spec.image"
     # Only the program: its arguments may hold what is nobody's business.
-    program = next(iter(seen.template.get("command") or seen.template.get("args") or ()), "its image's command")
-    why = end.error or ("not found" if end.code == 127 else "not executable")
+    program = words[0] if words else "its image's command"
+    why = end.error or ("not found" if end.code == _NOT_FOUND else "not executable")
     return f"{program}: {why} (exit {end.code}); correct spec.command or spec.image"
+
+
+def _is_script(words: Sequence[str]) -> bool:
+    """Whether a shell is given its commands by `-c`: its status is then that of one of them."""
+    is_shell = bool(words) and PurePosixPath(words[0]).name in _SHELLS
+    return is_shell and any(_COMMANDS_OPTION.fullmatch(word) for word in words[1:])
 
 
 def _cause(record: Record, seen: Observed, end: Exit) -> str:

@@ -70,8 +70,8 @@ class Window:
 
     def measured_with(self, usage: Usage, rate: float | None, limits: Limits) -> tuple[tuple[bytes, Limits], ...]:
         """What evidence is made from, with one more measurement and its cpu rate in thousandths of a core."""
-        disk = math.nan if usage.disk is None else usage.disk
-        numbers = _NUMBERS.pack(usage.at, usage.working_set, usage.pids, disk, math.nan if rate is None else rate)
+        maybe = (math.nan if value is None else value for value in (usage.pids, usage.disk, rate))
+        numbers = _NUMBERS.pack(usage.at, usage.working_set, *maybe)
         return (*self.measured[1 - _KEPT_SAMPLES :], (numbers, limits))
 
     def evidence(self, resource: Resource) -> tuple[Sample, ...]:

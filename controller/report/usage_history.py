@@ -104,10 +104,10 @@ class _Ring:
 
     def _fill(self, usage: Usage) -> None:
         at = self._slot % SLOTS
-        for resource, value in ((Resource.MEMORY, usage.working_set), (Resource.PIDS, usage.pids)):
-            self._raise(resource, at, value)
-        if usage.disk is not None:
-            self._raise(Resource.DISK, at, usage.disk)
+        highest = {Resource.MEMORY: usage.working_set, Resource.PIDS: usage.pids, Resource.DISK: usage.disk}
+        for resource, value in highest.items():
+            if value is not None:
+                self._raise(resource, at, value)
         if self._slot_began is not None and usage.at > self._slot_began.at:
             self._values[Resource.CPU][at] = _rate(self._slot_began, usage)
 

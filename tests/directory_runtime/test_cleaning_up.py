@@ -7,13 +7,13 @@ import resource
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from controller.model.errors import RuntimeFailure
+from controller.model.errors import DiskFullError, RuntimeFailure
 from controller.model.identity import Key, sandbox_key
 from controller.model.observed import InstanceState
 from controller.runtime.cgroup.group import CgroupGroup
@@ -97,6 +97,71 @@ def test_a_group_whose_processes_do_not_die_keeps_no_other(house: House, monkeyp
     monkeypatch.setattr(CgroupGroup, "kill", kill_all_but_b)
     _collect(house)
     assert root.names() == {"b"}
+
+
+def _fail_to_write_records(monkeypatch: pytest.MonkeyPatch, before: Callable[[], None] = lambda: None) -> None:
+    def fail(*_: object) -> None:
+        before()
+        raise DiskFullError("the disk of the state folder is full: free some")
+
+    monkeypatch.setattr("controller.runtime.directory.lifecycle.write_record", fail)
+
+
+def test_what_a_creation_that_was_cut_off_left_is_removed_after_a_restart(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = House(house.state_dir / "other")
+    other.make(name="others")
+    kept = house.make(name="kept")
+    _fail_to_write_records(monkeypatch)
+    with pytest.raises(DiskFullError):
+        house.make()
+    monkeypatch.undo()
+    directories, groups = house.state_dir / "directories", CgroupRoot(house.instance).names()
+    assert len(list(directories.iterdir())) == 2
+    house.reopen()
+    _collect(house)
+    assert [path.name for path in directories.iterdir()] == [kept]
+    assert CgroupRoot(house.instance).names() == groups & {kept}
+    assert len(CgroupRoot(other.instance).names()) == len(groups & {kept})
+    other.close()
+
+
+def test_what_is_being_created_is_no_leftover(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[frozenset[str]] = []
+
+    def collect_meanwhile() -> None:
+        collecting = threading.Thread(target=_collect, args=[house])
+        collecting.start()
+        collecting.join(10)
+        seen.append(frozenset(path.name for path in (house.state_dir / "directories").iterdir()))
+
+    _fail_to_write_records(monkeypatch, collect_meanwhile)
+    with pytest.raises(DiskFullError):
+        house.make()
+    assert [len(names) for names in seen] == [1]
+
+
+def test_a_folder_whose_record_cannot_be_read_is_kept_with_its_group(house: House) -> None:
+    id = house.make()
+    record = house.folder(id) / "sandbox.json"
+    content, groups = record.read_text(), CgroupRoot(house.instance).names()
+    record.write_text("{")
+    house.reopen()
+    _collect(house)
+    assert (house.folder(id).exists(), CgroupRoot(house.instance).names()) == (True, groups)
+    record.write_text(content)
+
+
+def test_what_has_run_is_kept_though_its_record_is_lost(any_house: House) -> None:
+    id = any_house.make("sleep", "1000")
+    before, record = any_house.see(id), any_house.folder(id) / "sandbox.json"
+    content = record.read_text()
+    record.unlink()
+    any_house.reopen()
+    _collect(any_house)
+    record.write_text(content)
+    assert any_house.see(id) == before
 
 
 def test_a_failure_to_look_at_one_exit_ends_not_the_looking(house: House) -> None:

@@ -59,7 +59,7 @@ def test_past_the_pids_limit_it_cannot_fork(grouped: House) -> None:
     code, text = grouped.run(id, "sh", "-c", script, timeout=5)
     assert "fork" in text
     assert code != 0
-    assert grouped.runtime.usage([grouped.see(id)])[id].pids <= 5
+    assert grouped.runtime.usage([grouped.see(id)])[id].pids in range(1, 6)
 
 
 def test_cpu_is_throttled(grouped: House) -> None:

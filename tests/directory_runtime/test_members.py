@@ -94,7 +94,7 @@ def test_a_fork_bomb_can_be_removed(house: House) -> None:
     if "pids" not in house.runtime.capabilities().updatable:
         pytest.skip("nothing would hold the bomb")
     id = house.make("/usr/bin/python3", "-c", BOMB, resources={"limits": {"pids": 40, "memory": "1Gi"}})
-    until(lambda: (usage := house.runtime.usage([house.see(id)]).get(id)) is not None and usage.pids > 30)
+    until(lambda: (usage := house.runtime.usage([house.see(id)]).get(id)) is not None and (usage.pids or 0) > 30)
     house.runtime.remove(id)
     assert house.runtime.list() == []
 

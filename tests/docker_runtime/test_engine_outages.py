@@ -175,7 +175,7 @@ def test_a_hung_engine_holds_nobody_longer_than_the_timeout(fragile: Bench, disp
         fragile.runtime.inspect(WEB)
     assert fragile.clock.monotonic() - started < 3
     until(lambda: not fragile.runtime.capabilities().available)
-    assert fragile.runtime.usage([seen])[seen.id].pids > 0
+    assert fragile.runtime.usage([seen])[seen.id].pids
     assert list(follow) == []
     assert list(output) == []
     assert session.exit_code() == 124

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from controller.model.observed import InstanceState
@@ -121,6 +124,35 @@ def test_a_command_that_cannot_be_executed_waits_for_an_edit(code: int) -> None:
     assert waiting.later(9999).plan().operations == ()
     edited = waiting.desired(image="a", command=["/bin/true"])
     assert [str(operation.verb) for operation in edited.plan().operations] == ["prepare", "remove", "create", "start"]
+
+
+@pytest.mark.parametrize(("code", "what"), [(126, "is not executable"), (127, "was not found")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"command": ["sh", "-c", "httpd -f"]},
+        {"command": ["/bin/bash", "-euo", "pipefail", "-lc", "httpd -f"]},
+        {"command": ["/bin/ash"], "args": ["-c", "httpd -f"]},
+    ],
+)
+def test_a_shell_is_not_blamed_for_what_its_script_cannot_run(words: Any, code: int, what: str) -> None:
+    message = f"exit {code}: a command {what}; see its log; correct spec.command or spec.image"
+    assert accounted(given().desired(image="a", **words).exited(code, ran=0.3)).failure == message
+
+
+@pytest.mark.parametrize("command", [["sh"], ["bash", "run.sh"], ["grep", "-c", "x"], ["bash", "--norc"]])
+def test_a_program_without_a_script_of_commands_is_named(command: list[str]) -> None:
+    failure = accounted(given().desired(image="a", command=command).exited(127, ran=0.3)).failure
+    assert failure == f"{command[0]}: not found (exit 127); correct spec.command or spec.image"
+
+
+def test_a_shell_that_could_not_be_started_itself_is_named_with_the_runtimes_reason() -> None:
+    situation = given().desired(image="a", command=["sh", "-c", "x"]).exited(127, ran=0.0)
+    (seen,) = situation.observed
+    assert seen.exit is not None
+    end = replace(seen.exit, error="No such file or directory")
+    failure = accounted(replace(situation, observed=(replace(seen, exit=end),))).failure
+    assert failure == "sh: No such file or directory (exit 127); correct spec.command or spec.image"
 
 
 def test_the_same_status_after_a_second_is_an_ordinary_end() -> None:

@@ -69,6 +69,12 @@ def test_a_resource_over_its_limit_is_acted_on_as_the_manifest_says(resource: st
     assert violations([usage(**OVER[resource])], rules(**by)) == [(resource, str(action), True)]
 
 
+def test_processes_that_cannot_be_counted_violate_nothing_and_leave_no_evidence() -> None:
+    (assessed,) = after([usage(pids=None)])
+    assert assessed.violations == ()
+    assert assessed.window.evidence(Resource.PIDS) == ()
+
+
 @pytest.mark.parametrize("action", list(Action))
 def test_cpu_is_acted_on_as_the_manifest_says(action: Action) -> None:
     by = rules(cpu=CpuEnforcement(0.95, 10.0, action))

@@ -66,14 +66,27 @@ class Inventory:
         self._lock = threading.Lock()
         self._read: dict[str, _Read] = {}
 
+    def names(self) -> Sequence[str]:
+        """The ids that folders are named by, with a record or without. Raises RuntimeFailure."""
+        try:
+            names = [name for name in os.listdir(self._directories) if _ID.fullmatch(name)]  # noqa: PTH208 - each pass
+        except FileNotFoundError:
+            names = []
+        except OSError as exc:
+            raise translated(exc, f"cannot read {self._directories}") from exc
+        with self._lock:
+            for gone in self._read.keys() - set(names):
+                del self._read[gone]
+        return names
+
     def entries(self) -> Sequence[Entry]:
         """All of them. Raises RuntimeFailure where the folder cannot be read; a record that cannot be is logged."""
-        return [entry for name in self._names() if (entry := self._ours(name)) is not None]
+        return [entry for name in self.names() if (entry := self._ours(name)) is not None]
 
     def of_key(self, key: Key) -> Sequence[Entry]:
         """Those of one key; of the others only what was not read yet is looked at."""
         found = []
-        for name in self._names():
+        for name in self.names():
             known = self._read.get(name)
             if known is not None and known.entry is not None and known.entry.record.owner.key != key:
                 continue
@@ -95,18 +108,6 @@ class Inventory:
         if entry is None:
             raise InstanceNotFoundError(f"no directory sandbox {id}")
         return entry
-
-    def _names(self) -> Sequence[str]:
-        try:
-            names = [name for name in os.listdir(self._directories) if _ID.fullmatch(name)]  # noqa: PTH208 - each pass
-        except FileNotFoundError:
-            names = []
-        except OSError as exc:
-            raise translated(exc, f"cannot read {self._directories}") from exc
-        with self._lock:
-            for gone in self._read.keys() - set(names):
-                del self._read[gone]
-        return names
 
     def _ours(self, id: str) -> Entry | None:
         entry = self._entry(id)

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import structlog
 
-from controller.model.clock import Clock
 from controller.model.errors import ConflictError, RuntimeFailure, StateError
 from controller.model.identity import Owner
 from controller.model.observed import Exit, InstanceState
 from controller.model.spec import Desired, Limits
-from controller.runtime.directory.client import SupervisorClient
-from controller.runtime.directory.config import DirectoryConfig
-from controller.runtime.directory.environment import Environments
 from controller.runtime.directory.exec import DirectoryExec, new_token
 from controller.runtime.directory.folders import erase, make_folder
-from controller.runtime.directory.groups import Groups, oom_file
-from controller.runtime.directory.inventory import Entry, Inventory, refuse_unreadable
-from controller.runtime.directory.launch import Launcher, Words
-from controller.runtime.directory.live import LiveObserver
-from controller.runtime.directory.observe import Observer, lost_exit
-from controller.runtime.directory.processes import Processes
+from controller.runtime.directory.groups import oom_file
+from controller.runtime.directory.inventory import Entry, refuse_unreadable
+from controller.runtime.directory.launch import Words
+from controller.runtime.directory.observe import lost_exit
+from controller.runtime.directory.parts import Parts
 from controller.runtime.directory.record import (
     PAUSED_FILE,
+    RECORD_FILE,
     TMP_FOLDER,
     Command,
     DirectoryRecord,
@@ -37,12 +32,9 @@ from controller.runtime.directory.record import (
     write_record,
     write_run,
 )
-from controller.runtime.directory.uids import HostUids
-from controller.runtime.directory.usage import UsageMeter
-from controller.runtime.directory.users import Users
+from controller.runtime.directory.wire import RUN_FILE
 from controller.runtime.keyed_locks import KeyedLocks
 from controller.runtime.protocol import ExecRequest
-from controller.runtime.workspace import WorkspaceFolder
 
 log = structlog.get_logger(__name__)
 
@@ -51,26 +43,6 @@ EXEC_PATIENCE = 5.0  # a start or a pause is over by then; a stop may take its w
 _STOPPED = 0
 _KILLED = 137
 _SIGKILL = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a lifecycle works with."""
-
-    config: DirectoryConfig
-    inventory: Inventory
-    observer: Observer
-    live: LiveObserver
-    groups: Groups
-    processes: Processes
-    client: SupervisorClient
-    launcher: Launcher
-    meter: UsageMeter
-    workspaces: WorkspaceFolder
-    uids: HostUids
-    users: Users
-    environments: Environments
-    clock: Clock
 
 
 class Lifecycle:
@@ -203,6 +175,21 @@ class Lifecycle:
             except OSError as exc:
                 raise translated(exc, f"cannot remove {entry.folder}") from exc
             erase(doomed)
+
+    def discard(self, id: str) -> None:
+        """Remove the group, and the folder, of what has no record: never made to its end, or gone. What somebody works
+        on, and a folder whose record was lost since it ran, are left. Raises RuntimeFailure.
+        """
+        parts, folder = self._parts, self._parts.config.directories / id
+        with self._held(id, 0) as held:
+            if not held or any((folder / name).exists() for name in (RECORD_FILE, RUN_FILE)):
+                return
+            is_half_made = folder.exists()
+            if not is_half_made:
+                parts.processes.kill_group(id)
+            parts.groups.remove(id)
+            if is_half_made:
+                erase(folder)
 
     def recover(self) -> None:
         """End what a supervisor that is gone has left behind, and record it; have the groups of what is up."""

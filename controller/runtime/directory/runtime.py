@@ -27,10 +27,11 @@ from controller.runtime.directory.folders import erase
 from controller.runtime.directory.groups import Groups, cgroup_root
 from controller.runtime.directory.inventory import Inventory
 from controller.runtime.directory.launch import Launcher, skill_place
-from controller.runtime.directory.lifecycle import REMOVED, Lifecycle, Parts
+from controller.runtime.directory.lifecycle import REMOVED, Lifecycle
 from controller.runtime.directory.live import LiveObserver
 from controller.runtime.directory.logs import DirectoryLog
 from controller.runtime.directory.observe import RUNTIME, Observer, remembering
+from controller.runtime.directory.parts import Parts
 from controller.runtime.directory.places import outlived_in
 from controller.runtime.directory.processes import Processes
 from controller.runtime.directory.record import TMP_FOLDER
@@ -204,19 +205,16 @@ class DirectoryRuntime:
         self._lifecycle.recover()
 
     def collect_garbage(self, wanted: Callable[[Key], bool]) -> None:
-        """Remove environments never taken, folders half removed, and control groups of nobody."""
+        """Remove environments never taken, folders half made or half removed, and control groups of nobody."""
         self._environments.builds.retain(wanted)
         self._environments.discard_forgotten()
         for doomed in self._config.directories.glob(f"{REMOVED}*"):
             with _logged(doomed.name):
                 erase(doomed)
         ids = {entry.id for entry in self._inventory.entries()}
-        for id in self._groups.names() - ids:
-            if (self._config.directories / id).exists():
-                continue  # it is being made
+        for id in self._groups.names().union(self._inventory.names()) - ids:
             with _logged(id):
-                self._processes.kill_group(id)
-                self._groups.remove(id)
+                self._lifecycle.discard(id)
         if os.geteuid() == 0:
             self._uids.tidy()
 

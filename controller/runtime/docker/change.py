@@ -173,10 +173,11 @@ class Changer:
                 f"{format_memory(now.working_set)} of memory are in use, the new limit is "
                 f"{format_memory(limits.memory)}: the old one stays until usage falls"
             )
-        running = sandbox_pids(now.pids or 0, container.gvisor)
-        if limits.pids is not None and running > limits.pids:
+        most = None if limits.pids is None else engine_pids(limits.pids, container.gvisor)
+        if most is not None and now.pids is not None and now.pids > most:
+            what = "of gVisor's threads" if container.gvisor else "processes"
             raise ResizePendingError(
-                f"{running} processes run, the new limit is {limits.pids}: the old one stays until they are fewer"
+                f"{now.pids} {what} run, the new limit is {most}: the old one stays until they are fewer"
             )
 
     def _write(self, container: Container, limits: Limits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.model.capabilities import mask_of
@@ -15,13 +15,17 @@ from controller.model.spec import Limits, NetworkMode, SandboxSpec
 from controller.runtime.cgroup.limits import CgroupLimits, limit_file, machine_swaps
 from controller.runtime.docker.container import Container
 from controller.runtime.docker.live import LiveProcess
-from controller.runtime.docker.profile import cpu_clamped, sandbox_pids
+from controller.runtime.docker.profile import cpu_clamped
 
 _FILTER_MODE: Final = "2"  # proc(5), Seccomp: a filter, as the engine's profile is one
 _CAPABILITY_SETS: Final = ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")
 _TMPFS_OPTIONS: Final = frozenset({"noexec", "nosuid", "nodev"})
 _GVISOR: Final = "gVisor"
 _GVISOR_REASON: Final = "kept by gVisor's own kernel as asked for at creation; this machine's /proc does not show it"
+_GVISOR_PIDS_REASON: Final = (
+    "the machine does not see the processes on gVisor's kernel: what is limited is its threads, to 64 and 16 for each "
+    "process allowed, and reaching it ends the sandbox"
+)
 _HIDDEN: Final = "the container's process cannot be seen from here (another pid namespace, or a hidden /proc)"
 _NO_GROUP: Final = "the container's cgroup cannot be seen from here"
 
@@ -47,7 +51,6 @@ def contract_rows(evidence: Evidence, spec: SandboxSpec) -> tuple[ContractRow, .
 
 
 def _resources(evidence: Evidence, limits: Limits) -> Iterator[ContractRow]:
-    gvisor = evidence.container.gvisor
     if limits.memory is not None:
         yield _in_group(evidence, "memory", format_memory)
         yield _swap(evidence)
@@ -55,8 +58,7 @@ def _resources(evidence: Evidence, limits: Limits) -> Iterator[ContractRow]:
         row = _in_group(evidence, "cpu", format_cpu)
         yield _because(row, cpu_clamped(limits.cpu, evidence.max_cpu))
     if limits.pids is not None:
-        row = _in_group(evidence, "pids", lambda value: str(sandbox_pids(value, gvisor)))
-        yield _because(row, "gVisor's own threads count: the engine's limit is 64 + 16 for each" if gvisor else "")
+        yield _gvisor_pids(evidence) if evidence.container.gvisor else _in_group(evidence, "pids", str)
 
 
 def _in_group(evidence: Evidence, name: str, shown: Callable[[int], str]) -> ContractRow:
@@ -68,6 +70,13 @@ def _in_group(evidence: Evidence, name: str, shown: Callable[[int], str]) -> Con
     if value is None:
         return ContractRow(name, Assurance.UNENFORCEABLE, mechanism, "none", "no limit is in force; it is put back")
     return ContractRow(name, Assurance.ENFORCED, mechanism, shown(value))
+
+
+def _gvisor_pids(evidence: Evidence) -> ContractRow:
+    """The cgroup's limit holds gVisor's threads, however many processes it has on its kernel."""
+    row = _in_group(evidence, "pids", lambda threads: f"{threads} threads")
+    reason = row.reason or _GVISOR_PIDS_REASON
+    return replace(row, state=Assurance.UNENFORCEABLE, mechanism=f"{row.mechanism}, on gVisor's threads", reason=reason)
 
 
 def _group_file(evidence: Evidence, name: str) -> str:

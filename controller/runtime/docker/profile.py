@@ -142,6 +142,13 @@ def sandbox_pids(limit: int, gvisor: bool) -> int:
     return max(1, (limit - _GVISOR_IDLE_PIDS) // _GVISOR_PIDS_EACH) if gvisor else limit
 
 
+def counted_pids(tasks: int | None, gvisor: bool) -> int | None:
+    """The processes that a cgroup's count of tasks tells of; None where those are gVisor's own threads, whose number
+    tells nothing of the processes on its kernel.
+    """
+    return None if gvisor else tasks
+
+
 def is_gvisor(runtime: str) -> bool:
     """Whether an engine's runtime of this name is gVisor's."""
     return runtime in _GVISOR_RUNTIMES

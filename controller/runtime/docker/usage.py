@@ -17,7 +17,7 @@ from controller.runtime.disk import DiskWalker
 from controller.runtime.docker.container import Container
 from controller.runtime.docker.group import group_of
 from controller.runtime.docker.oom import OomKills
-from controller.runtime.docker.profile import sandbox_pids
+from controller.runtime.docker.profile import counted_pids
 from controller.runtime.docker.stats import StatsPoller
 
 log = structlog.get_logger(__name__)
@@ -133,7 +133,7 @@ class UsageMeter:
             at=at,
             cpu_seconds=sample.cpu_seconds or 0.0,
             working_set=sample.working_set or 0,
-            pids=sandbox_pids(sample.pids or 0, container is not None and container.gvisor),
+            pids=counted_pids(sample.pids, container is not None and container.gvisor),
             oom_kills=sample.oom_kills or 0,
             disk=None if disk is None else disk.bytes,
             disk_age=None if disk is None else self._clock.monotonic() - disk.at,
