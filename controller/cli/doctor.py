@@ -13,6 +13,7 @@ from controller.cli.output import show_json
 from controller.cli.probes.engine import probe_engine
 from controller.cli.probes.finding import Finding, Level, Probe, Setup
 from controller.cli.probes.kernel import probe_cgroups, probe_inotify, probe_open_files
+from controller.cli.probes.space import probe_memory
 from controller.cli.probes.state import probe_daemon, probe_state_dir
 from controller.cli.probes.tools import probe_bubblewrap, probe_python, probe_uv
 from controller.cli.table import Table, show
@@ -20,6 +21,7 @@ from controller.cli.table import Table, show
 PROBES: Final[tuple[Probe, ...]] = (
     probe_python,
     probe_engine,
+    probe_memory,
     probe_cgroups,
     probe_bubblewrap,
     probe_uv,

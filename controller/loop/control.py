@@ -90,7 +90,7 @@ class Control:
     # Acting
 
     def suspend(self, key: Key, cause: str) -> None:
-        entry = self._entry(key)
+        entry = self._declared(key)
         self._hold(entry, key, HoldType.SUSPENDED, cause)
 
     def resume(self, key: Key) -> Sequence[str]:
@@ -104,7 +104,7 @@ class Control:
         return [str(hold.type) for hold in ended]
 
     def restart(self, key: Key, cause: str) -> None:
-        self._entry(key)
+        self._declared(key)
         self._refuse_suspended(key)
         for hold in self._world.holds(key):
             if hold.type is not HoldType.THROTTLED:  # which slows it down and lets it run
@@ -127,7 +127,7 @@ class Control:
     def delete(self, key: Key, hold: bool) -> None:
         entry = self._entry(key)
         if hold:
-            self._hold(entry, key, HoldType.DELETED, "deleted by hand; its manifest stays")
+            self._hold(self._declared(key), key, HoldType.DELETED, "deleted by hand; its manifest stays")
             return
         prune = self._world.snapshot().prune
         if prune is not None and key in prune.keys:
@@ -178,6 +178,16 @@ class Control:
         entry = self._world.entry(key)
         if entry is None:
             raise KeyError(str(key))
+        return entry
+
+    def _declared(self, key: Key) -> Entry:
+        """Its entry, where a manifest says what it is to be: nothing that is asked for may wait for one to come."""
+        entry = self._entry(key)
+        if key not in self._world.declared():
+            raise UsageError(
+                f"no manifest of {key} can be made out now, so that nothing is done to it; see "
+                f"`sandkeeper explain {_named(key)}`"
+            )
         return entry
 
     def _instance(self, key: Key) -> Observed:

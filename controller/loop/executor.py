@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,6 +17,15 @@ from controller.report.protocol import Recorder
 from controller.runtime.protocol import Runtime, Workspaces
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """One under way; `since` on the monotonic clock."""
+
+    runtime: str
+    spec_hash: str
+    since: float
 
 
 class Executor:
@@ -31,7 +41,7 @@ class Executor:
         self._workspaces = workspaces
         self._recorder = recorder
         self._clock = clock
-        self._preparing: dict[Key, tuple[str, float]] = {}
+        self._preparing: dict[Key, _Preparation] = {}
         self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def execute(self, operations: Sequence[Operation], document: Mapping[str, Any]) -> str:
@@ -45,9 +55,11 @@ class Executor:
             created = self._timed(operation, created, document) or created
         return created
 
-    def forget(self, key: Key) -> None:
-        """Nothing is prepared for it any more."""
-        self._preparing.pop(key, None)
+    def forgo(self, key: Key) -> None:
+        """Nothing is to be prepared for it any more."""
+        begun = self._preparing.pop(key, None)
+        if begun is not None:
+            self._runtimes[begun.runtime].forgo(key)
 
     def _timed(self, operation: Operation, created: str, document: Mapping[str, Any]) -> str:
         began, result = self._began(operation), "success"
@@ -62,16 +74,20 @@ class Executor:
             raise
         finally:
             if result == PreparingError.reason and operation.desired is not None:
-                self._preparing[operation.key] = (operation.desired.spec_hash, began)
+                begun = _Preparation(operation.runtime, operation.desired.spec_hash, began)
+                self._preparing[operation.key] = begun
             else:
                 self._account(operation, result, self._clock.monotonic() - began)
 
     def _began(self, operation: Operation) -> float:
         """When it began: a preparation that is asked for again, when it was asked for first."""
         if operation.verb is Verb.PREPARE and operation.desired is not None:
-            of, began = self._preparing.pop(operation.key, ("", 0.0))
-            if of == operation.desired.spec_hash:
-                return began
+            begun = self._preparing.get(operation.key)
+            if begun is not None and begun.runtime != operation.runtime:
+                self.forgo(operation.key)
+            begun = self._preparing.pop(operation.key, None)
+            if begun is not None and begun.spec_hash == operation.desired.spec_hash:
+                return begun.since
         return self._clock.monotonic()
 
     def _account(self, operation: Operation, result: str, seconds: float) -> None:

@@ -61,7 +61,7 @@ class Keeper:
     def forget(self, key: Key, record: Record) -> None:
         """Nothing is left of it: remember and show it no more; what it depended on may go now."""
         self._with.journal.forget(key)
-        self._with.executor.forget(key)
+        self._with.executor.forgo(key)
         self._with.holds.release(key, lambda _: True)
         self._world.forget(key)
         self._with.recorder.forget(key)

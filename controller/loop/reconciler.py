@@ -83,11 +83,11 @@ class Reconciler:
         view = self._edited(view)
         self._trace_seen(view)
         plan = self._with.evidence.complete(view, plan_sandbox(view))
-        self._note(view, plan)
         if plan.consumed:
             self._world.consume(view.key, view.intent)
         if plan.operations:
             return self._carry_out(view, plan)
+        self._note(view, plan)
         # What cannot be prepared is nothing to one that is not to run.
         failure = self._keeper.standing_failure(view) if plan.record.unprepared and _is_to_run(view) else None
         self._keeper.keep(view, plan.record, plan, failure)
@@ -98,6 +98,7 @@ class Reconciler:
         after = None if plan.requeue_at is None else plan.requeue_at - now
         if _was_left_without_answer(view):
             return Outcome(Result.RETRY, after, "a runtime did not answer")
+        self._with.executor.forgo(view.key)
         return Outcome(Result.TERMINAL if terminal else Result.SUCCESS, after)
 
     def _edited(self, view: View) -> View:
@@ -130,6 +131,7 @@ class Reconciler:
             first = plan.meanwhile or plan
             self._keeper.keep(view, first.record, first, failure)
             self._with.executor.execute(preparation, record.document)
+        self._note(view, plan)
         if plan.meanwhile or not preparation:
             self._keeper.keep(view, record, plan, failure)
         created = self._with.executor.execute(plan.operations[len(preparation) :], record.document)
@@ -191,9 +193,9 @@ class Reconciler:
         self._keeper.keep(base, record, plan, None if terminal else failure)
         if terminal:
             return Outcome(Result.REQUEUE, 0.0, str(exc))
-        due_in = None if plan.requeue_at is None else plan.requeue_at - base.now
+        due_in = None if plan.requeue_at is None else max(0.0, plan.requeue_at - self._with.clock.now())
         if pending:
-            return Outcome(Result.PENDING, min(_PREPARING_SECONDS, due_in or _PREPARING_SECONDS))
+            return Outcome(Result.PENDING, _PREPARING_SECONDS if due_in is None else min(_PREPARING_SECONDS, due_in))
         return Outcome(Result.RETRY, due_in, str(exc))
 
 

@@ -133,6 +133,7 @@ class Workers:
         try:
             with structlog.contextvars.bound_contextvars(**names):
                 outcome = self._guarded(key)
+                log.debug("pass", result=str(outcome.result), again_in=outcome.requeue_after, error=outcome.error)
             # Still ours: who has it next may know better.
             self._requeue(key, outcome)
         finally:
@@ -150,7 +151,7 @@ class Workers:
         match outcome.result:
             case Result.RETRY | Result.PANIC:
                 self._queue.add_after(key, self._backoff.next_delay(key))
-                if outcome.requeue_after:
+                if outcome.requeue_after is not None:
                     self._queue.add_after(key, outcome.requeue_after)
             case Result.REQUEUE if outcome.requeue_after is None:
                 self._queue.add_after(key, self._backoff.next_delay(key))

@@ -36,14 +36,18 @@ class UnknownSandboxError(SandkeeperError):
     """The daemon knows no sandbox of that name."""
 
 
-class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
-    """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics.
+class ToolError(SandkeeperError):
+    """A tool could not do what it was asked inside a sandbox."""
 
-    `terminal` failures wait for an edit of the manifest; all others are retried with backoff.
-    """
+
+class ToolUnavailableError(ToolError):
+    """A skill names a tool that nobody has registered."""
+
+
+class RuntimeFailure(SandkeeperError):  # noqa: N818 - "failure" is what operators call it
+    """A runtime could not do what was asked. `reason` is a CamelCase word for conditions and metrics."""
 
     reason = "RuntimeFailure"
-    terminal = False
 
 
 class EngineUnavailableError(RuntimeFailure):
@@ -108,7 +112,6 @@ class CannotRunError(RuntimeFailure):
     """The sandbox can never run as specified (no such command, refused by the runtime)."""
 
     reason = "CannotRun"
-    terminal = True
 
 
 class SecretUnavailableError(RuntimeFailure):

@@ -41,7 +41,7 @@ def plan_creation(view: View, desired: Desired, cast: Cast, upkeep: Plan | None 
     verdict = Verdict(Phase.CREATING, False, "Replacing", cause) if old else starting(view, desired)
     notices = (Notice("Replacing", cause),) if old else ()
     requeue_at = upkeep.requeue_at if upkeep else None
-    meanwhile = Plan(view.record, _meanwhile(view, cast, upkeep, verdict), requeue_at=requeue_at) if old else None
+    meanwhile = Plan(view.record, _meanwhile(view, cast, upkeep, verdict), requeue_at=requeue_at)
     return Plan(record, verdict, operations, requeue_at=requeue_at, notices=notices, meanwhile=meanwhile)
 
 

@@ -11,7 +11,6 @@ from controller.model.spec import Desired
 from controller.model.status import Phase
 from controller.plan.cast import RUNTIME_OF, UP, Cast
 from controller.plan.creation import removals_of
-from controller.plan.removal import removals
 from controller.plan.target import Goal, Target
 from controller.plan.view import Plan, Verdict, View
 
@@ -31,7 +30,8 @@ def _plan_gone(view: View, desired: Desired, target: Target) -> Plan:
     if stops := _stops(view, desired, cause):
         # Its end is accounted for before it is removed.
         return Plan(replace(view.record, ending=Intent("stop", cause)), verdict, stops)
-    operations = removals(view, desired.spec.lifecycle.stop_grace_period, cause)
+    left = tuple(seen for seen in view.observed if seen.state is not InstanceState.REMOVING)
+    operations = tuple(removals_of(view, left, cause))
     erase = target.erase and not view.record.erased
     if erase:
         runtime = RUNTIME_OF[desired.spec.isolation]

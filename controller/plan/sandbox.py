@@ -48,13 +48,7 @@ def plan_sandbox(view: View) -> Plan:
         return replace(plan_sandbox(replace(view, intent=None)), consumed=True)
     desired = within_reach(view, view.desired)
     view = replace(view, record=_without_gone_predecessor(view))
-    plan = _plan_within_reach(view, desired)
-    if desired is not view.desired:
-        plan = _degraded_by_fallback(plan, desired)
-    if view.cycle:
-        refusal = ("DependencyCycle", f"{view.cycle}; remove one of these dependsOn")
-        plan = replace(plan, verdict=replace(plan.verdict, accepted=refusal))
-    return _with_expiry(view, desired.spec.lifecycle, plan)
+    return _in_context(view, desired, _plan_within_reach(view, desired))
 
 
 def plan_ahead(view: View) -> Plan:
@@ -123,8 +117,8 @@ def _plan_with_intent(view: View, desired: Desired, cast: Cast) -> Plan:
     intent, acting = view.intent, cast.acting
     is_up = acting is not None and acting.state in UP
     is_over = intent is not None and intent.run and (acting is None or intent.run != acting.run)
-    if is_over or (intent is not None and intent.verb == DELETE):
-        # The run that it was meant for has ended meanwhile, or a manifest has come.
+    if is_over:
+        # The run that it was meant for has ended meanwhile.
         return replace(_plan_declared(replace(view, intent=None), desired), consumed=True)
     is_tried = cast.current is not None or view.record.unprepared == desired.spec_hash
     if intent is not None and intent.verb == RESTART and (cast.failed or not is_up or not is_tried):
@@ -161,6 +155,17 @@ def _plan_waiting_for_engine(view: View, desired: Desired, away: str) -> Plan:
         return Plan(record, replace(verdict, degraded=(reason, message)))
     phase = Phase.RUNNING if record.ready_once else Phase.PENDING
     return Plan(record, Verdict(phase, False, reason, message, degraded=(reason, message)))
+
+
+def _in_context(view: View, desired: Desired, plan: Plan) -> Plan:
+    """The plan with what holds whatever it does: a fallback, a cycle, an expiry to come."""
+    if desired is not view.desired:
+        plan = _degraded_by_fallback(plan, desired)
+    if view.cycle:
+        refusal = ("DependencyCycle", f"{view.cycle}; remove one of these dependsOn")
+        plan = replace(plan, verdict=replace(plan.verdict, accepted=refusal))
+    plan = _with_expiry(view, desired.spec.lifecycle, plan)
+    return replace(plan, meanwhile=plan.meanwhile and _in_context(view, desired, plan.meanwhile))
 
 
 def _degraded_by_fallback(plan: Plan, desired: Desired) -> Plan:

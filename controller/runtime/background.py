@@ -82,6 +82,13 @@ class Background:
         if end.failure is not None:
             raise end.failure
 
+    def leave(self, key: Key) -> None:
+        """The key wants nothing any more."""
+        with self._lock:
+            self._ends.pop(key, None)
+            unwanted = self._leave(key)
+        self._tell_unwanted(unwanted)
+
     def retain(self, wanted: Callable[[Key], bool]) -> None:
         """Forget what other keys wanted, and ends that nobody asked for in time."""
         now = self._clock.monotonic()

@@ -78,6 +78,9 @@ class Runtime(RuntimeReader, Protocol):
         Raises PreparingError while that is under way, and then wakes the key at its end: to be called again.
         """
 
+    def forgo(self, key: Key) -> None:
+        """What is being prepared for a key is not wanted any more. Idempotent, and raises nothing."""
+
     def create(self, desired: Desired, owner: Owner) -> str:
         """Create, not start; the new instance's id. Raises ConflictError where the name is taken: look again."""
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,7 +18,7 @@ from controller.cli.main import cli
 from controller.cli.probes import kernel, tools
 from controller.cli.probes.finding import Finding, Level, Setup
 from controller.cli.probes.kernel import probe_cgroups, probe_inotify, probe_open_files
-from controller.cli.probes.space import probe_space
+from controller.cli.probes.space import probe_memory, probe_space
 from controller.cli.probes.state import probe_daemon, probe_state_dir
 from controller.cli.probes.tools import probe_bubblewrap, probe_uv
 from controller.runtime.cgroup.root import CgroupRoot
@@ -60,6 +61,16 @@ def test_a_full_disk_is_a_failure_and_a_scarce_one_a_warning(monkeypatch: pytest
         assert found.level is level
     monkeypatch.undo()
     assert probe_space("state space", tmp_path / "none") is None
+
+
+def test_memory_is_told_in_sandboxes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the limit that one has by default."""
+    for available, level, fitting in ((300 << 20, Level.WARN, 0), (5 << 30, Level.OK, 10)):
+        memory = psutil.virtual_memory()._replace(available=available)
+        monkeypatch.setattr("psutil.virtual_memory", lambda memory=memory: memory)
+        (found,) = probe_memory(Setup(tmp_path))
+        assert found.level is level
+        assert f"{fitting} sandboxes of 512Mi" in found.message
 
 
 def test_the_state_folder_may_still_have_to_be_made(tmp_path: Path) -> None:

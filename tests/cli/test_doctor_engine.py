@@ -21,12 +21,12 @@ def engine_findings(address: str) -> dict[str, Finding]:
 
 
 def test_the_engine_tells_its_version_limits_runtimes_and_disk(short_folder: Path) -> None:
-    """From one request."""
     with engine(short_folder / "e.sock", INFO) as address:
         found = engine_findings(address)
     assert found["engine"].message == f"20.10.24 on {short_folder}/e.sock (overlay2, cgroup v1 by cgroupfs)"
     assert found["runtimes"].message == "runc, runsc, runc by default"
     assert "free on /" in found["engine space"].message
+    assert found["image"].message == "python:3.11-slim is there, 119Mi"
 
 
 def test_an_engine_that_cannot_limit_is_a_warning(short_folder: Path) -> None:
@@ -101,3 +101,17 @@ def test_a_real_engine_is_understood(docker_host: str) -> None:
     assert {"engine", "runtimes"} <= set(found)
     assert "None" not in found["engine"].message
     assert "runc" in found["runtimes"].message
+
+
+@pytest.mark.docker
+def test_an_image_that_is_not_there_is_told_with_how_to_get_it(
+    docker_host: str, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.cli.probes.engine.EMBEDDED", {"image": "nowhere:1"})
+    missing = engine_findings(docker_host)["image"]
+    assert missing.level is Level.WARN
+    assert missing.advice.startswith("docker pull nowhere:1")
+    monkeypatch.setattr("controller.cli.probes.engine.EMBEDDED", {"image": busybox_image})
+    present = engine_findings(docker_host)["image"]
+    assert present.level is Level.OK
+    assert present.message.startswith(f"{busybox_image} is there, ")

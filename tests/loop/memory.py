@@ -49,6 +49,7 @@ class MemoryRuntime:
     usages: dict[str, Usage] = field(default_factory=dict)
     failures: dict[str, list[SandkeeperError]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    forgone: list[Key] = field(default_factory=list)
     graces: list[float] = field(default_factory=list)
     memory_in_use: int = 0
     tell: Callable[[Key | None], None] = lambda _: None
@@ -80,6 +81,9 @@ class MemoryRuntime:
 
     def prepare(self, desired: Desired) -> None:
         self._called("prepare")
+
+    def forgo(self, key: Key) -> None:
+        self.forgone.append(key)
 
     def create(self, desired: Desired, owner: Owner) -> str:
         self._called("create")

@@ -149,3 +149,19 @@ def test_once_closed_nothing_is_begun(work: Work) -> None:
     work.background.close()
     with pytest.raises(ConflictError, match="ending"):
         work.ask(WEB, "a")
+
+
+def test_who_leaves_is_told_no_end_and_lets_go_what_nobody_else_wants(work: Work) -> None:
+    work.begin(WEB, "a")
+    work.begin(APP, "a")
+    assert work.begun.get(timeout=10) == "a"
+    work.background.leave(WEB)
+    assert work.unwanted == []
+    work.background.leave(APP)
+    work.background.leave(APP)
+    assert work.unwanted == ["a"]
+    work.finish("a")
+    work.begin(WEB, "b")
+    work.finish("b")
+    assert work.woken.get(timeout=10) == WEB
+    assert work.woken.empty()

@@ -9,7 +9,7 @@ import pytest
 
 from controller.loop.resync import Resync
 from controller.model.conditions import ConditionType
-from controller.model.errors import EngineTimeoutError
+from controller.model.errors import EngineTimeoutError, UsageError
 from controller.model.manifest import Snapshot
 from tests.loop.harness import Harness, document
 
@@ -148,3 +148,24 @@ def test_one_whose_engine_never_had_it_keeps_the_uid_that_it_was_given_meanwhile
     harness.advance(2)
     assert harness.docker.only().owner.uid == uid
     assert not harness.entry("web").record.provisional
+
+
+def test_nothing_is_asked_of_what_no_manifest_tells_of_that_would_be_done_when_one_does(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    lose_the_store(harness)
+    harness.source.present = Snapshot(synced=True)
+    harness.restart()
+    harness.advance(2)
+    assert harness.condition("web", ConditionType.READY) == ("False", "ManifestUnknown")
+    control, key = harness.loop.control, harness.key("web")
+    for ask in (control.restart, control.suspend):
+        with pytest.raises(UsageError, match="default/web can be made out now"):
+            ask(key, "by hand")
+    with pytest.raises(UsageError, match="default/web can be made out now"):
+        control.delete(key, hold=True)
+    calls = list(harness.docker.calls)
+    harness.declare(document("web"))
+    harness.advance(2)
+    assert harness.docker.calls == calls
+    assert harness.condition("web", ConditionType.READY) == ("True", "Running")

@@ -112,3 +112,55 @@ def test_an_old_version_goes_on_and_can_be_removed_while_the_new_one_is_prepared
     harness.declare()
     assert harness.docker.instances == {}
     assert harness.loop.queue.idle()
+
+
+def test_a_replacement_is_told_once_and_only_once_it_is_prepared(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    under_way(harness)
+    harness.declare(document("web", image="busybox:2"))
+    harness.advance(100)
+    assert "Replacing" not in harness.events("web")
+    ended(harness)
+    harness.advance(20)
+    assert harness.events("web").count("Replacing") == 1
+
+
+def test_what_is_not_wanted_any_more_is_let_go(harness: Harness) -> None:
+    harness.declare(document("web"))
+    harness.advance(2)
+    under_way(harness)
+    harness.declare(document("web", image="busybox:2"))
+    harness.advance(20)
+    assert harness.docker.forgone == []
+    harness.declare(document("web"))
+    assert harness.docker.forgone == [harness.key("web")]
+    harness.advance(40)
+    assert harness.docker.forgone == [harness.key("web")]
+
+
+def test_what_the_other_isolation_needs_instead_lets_it_go(harness: Harness) -> None:
+    under_way(harness)
+    harness.declare(document("web"))
+    harness.declare(document("web", isolation="directory"))
+    assert harness.docker.forgone == [harness.key("web")]
+
+
+def test_it_expires_in_time_whatever_its_replacement_waits_for(harness: Harness) -> None:
+    harness.declare(document("web", ttl="200s"))
+    harness.advance(2)
+    harness.docker.fail("prepare", ImageUnavailableError("no such image"), times=1000)
+    harness.declare(document("web", ttl="200s", image="nope"))
+    harness.advance(198.5)
+    assert harness.condition("web", ConditionType.FINISHED) == ("True", "Expired")
+
+
+def test_what_runs_without_an_engine_says_so_while_its_replacement_is_prepared(harness: Harness) -> None:
+    harness.docker.available = False
+    harness.declare(document("web", fallback="directory"))
+    harness.advance(2)
+    harness.directory.fail("prepare", PreparingError("the environment is under way"), times=1000)
+    harness.declare(document("web", fallback="directory", env=[{"name": "A", "value": "1"}]))
+    harness.advance(20)
+    assert harness.condition("web", ConditionType.READY)[0] == "True"
+    assert harness.condition("web", ConditionType.DEGRADED) == ("True", "Fallback")

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from controller.cli import human
 from controller.cli.probes.finding import Finding, Setup, fail, ok, warn
 from controller.cli.probes.space import probe_space
 from controller.cli.transport import UnixConnection
 from controller.model.errors import EngineUnavailableError
+from controller.resolve.defaults import EMBEDDED
 from controller.runtime.docker.locate import engine_socket
 
 _PATIENCE: Final = 10.0
@@ -37,8 +39,20 @@ def probe_engine(setup: Setup) -> Iterator[Finding]:
         return
     yield from _abilities(path, info)
     yield _runtimes(info)
+    yield _default_image(path)
     if space := probe_space("engine space", Path(info.get("DockerRootDir", "/"))):
         yield space
+
+
+def _default_image(socket: Path) -> Finding:
+    """Whether the image of a container that names none is there: the first container is quick only then."""
+    name = str(EMBEDDED["image"])
+    try:
+        image = _get(socket, f"/images/{name}/json")
+    except (OSError, http.client.HTTPException, ValueError):
+        advice = f"docker pull {name}, or docker load it where no registry is reachable"
+        return warn("image", f"{name} is not there; it is pulled when it is first wanted", advice)
+    return ok("image", f"{name} is there, {human.size(image.get('Size'))}")
 
 
 def _get(socket: Path, path: str) -> Mapping[str, Any]:

@@ -124,6 +124,9 @@ class DirectoryRuntime:
         """Have its environment, where something of it needs one. Raises PreparingError, EnvironmentFailedError."""
         self._environments.prepare(desired)
 
+    def forgo(self, key: Key) -> None:
+        self._environments.builds.leave(key)
+
     def create(self, desired: Desired, owner: Owner) -> str:
         """Make its folder; `sandbox.json` comes last, and with it the instance is there."""
         return self._lifecycle.create(desired, owner)

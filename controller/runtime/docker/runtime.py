@@ -104,6 +104,9 @@ class DockerRuntime:
         if spec.network.mode is NetworkMode.BRIDGE:
             self._networks.ensure(desired.key)
 
+    def forgo(self, key: Key) -> None:
+        self._images.pulls.leave(key)
+
     def create(self, desired: Desired, owner: Owner) -> str:
         """Create, not start."""
         return self._creator.create(desired, owner, self._secrets)
