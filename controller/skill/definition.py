@@ -68,7 +68,8 @@ class Tool:
     """One thing that an agent can do in a sandbox.
 
     `parameters` is a JSON Schema of its arguments. `implementation` is called with the sandbox and the arguments;
-    without one the tool is known by name only, and a subclass may override `run` instead. Raises ValueError on an empty name.
+    without one the tool is known by name only, and a subclass may override `run` instead. Raises ValueError on an
+    empty name.
     """
 
     name: str
