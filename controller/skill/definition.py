@@ -59,15 +59,19 @@ class ToolSandbox(Protocol):
         timeout: float | None = None,
         env: Mapping[str, str] = _NO_ENVIRONMENT,
     ) -> Completed:
-        """Run a command inside to its end, for at most `timeout` seconds; then its whole process tree is killed."""
+        """Run a command inside to its end, for at most `timeout` seconds; then its whole tree is killed.
+
+        Raises RuntimeFailure.
+        """
 
 
 @dataclass
 class Tool:
     """One thing that an agent can do in a sandbox.
 
-    `parameters` describes the arguments by name. `implementation` is called with the sandbox and the arguments; without
-    one the tool is known by name only, and a subclass may override `run` instead. Raises ValueError on an empty name.
+    `parameters` is a JSON Schema of its arguments. `implementation` is called with the sandbox and the arguments;
+    without one the tool is known by name only, and a subclass may override `run` instead. Raises ValueError on an
+    empty name.
     """
 
     name: str

@@ -18,6 +18,7 @@ _BLOCK_BEGIN: Final = re.compile(r"# /// ([a-zA-Z0-9-]+)")
 _BLOCK_END: Final = "# ///"
 _TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _LONGEST_TOML: Final = 64 << 10
+_MOST_DOTS: Final = 256  # in a line: the time that tomllib takes for a dotted key grows with the square of its parts
 _VERSIONED: Final = re.compile(r"python(\d\.\d+)")
 
 
@@ -126,6 +127,11 @@ def _toml(text: Text, content: str, above: int, findings: Findings) -> Mapping[s
     if len(content) > _LONGEST_TOML:
         message = f"has {len(content)} characters of TOML; at most {_LONGEST_TOML} are read"
         findings.warnings.append(text.fault(above + 1, message, "it is left out"))
+        return {}
+    dotted = next((at for at, line in enumerate(content.split("\n"), 1) if line.count(".") > _MOST_DOTS), None)
+    if dotted is not None:
+        message = f"the TOML has more than {_MOST_DOTS} dots in a line"
+        findings.warnings.append(text.fault(above + dotted, message, "it is left out: use several lines"))
         return {}
     try:
         return tomllib.loads(content)

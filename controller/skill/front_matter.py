@@ -65,10 +65,11 @@ def read_front_matter(text: Text, lenient: bool, findings: Findings) -> FrontMat
     block = ["", *text.lines[1:closed]]
     parsed = _parse(text, block)
     if lenient and parsed.broken is not None:
-        again = _parse(text, [_quoted(line) for line in block])
+        quoted = [_quoted(line) for line in block]
+        again = _parse(text, quoted)
         if again.broken is None:
             findings.warnings.append(parsed.broken)
-            parsed = again
+            parsed, block = again, quoted
     if parsed.broken is not None:
         findings.refusals.append(parsed.broken)
         return FrontMatter(text, None, text.lines[closed + 1 :], closed + 2)

@@ -23,6 +23,7 @@ from controller.skill.tool_names import allowed_tools
 from controller.skill.tree import SKILL_FILES, SkillFiles, read_folder, read_single
 
 _SUFFIXES: Final = (".md", ".markdown")
+_MOST_LINES: Final = 100_000
 _OURS: Final = ("file_path", "source", "format")
 
 
@@ -122,6 +123,10 @@ class _Found:
 def _understand(path: Path, validation: Validation) -> tuple[_Found | None, Findings]:
     source, findings = _read(path), Findings()
     text = decode(source.shown, source.files.texts[source.main], findings)
+    if len(text.lines) > _MOST_LINES:
+        message = f"has more than {_MOST_LINES} lines"
+        findings.refusals.append(text.fault(_MOST_LINES + 1, message, "move what is long to references/"))
+        return None, findings
     front = None
     if has_front_matter(text):
         front = read_front_matter(text, validation is Validation.LENIENT, findings)
