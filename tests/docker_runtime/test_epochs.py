@@ -98,6 +98,40 @@ def test_a_restart_slept_through_explains_the_engines_signals_and_what_ended_wit
     assert later.explains(started_at - before_start, code) is explained
 
 
+@pytest.mark.parametrize(
+    ("code", "before_start", "explained"), [(137, 3000, True), (143, 5, True), (0, 3000, False), (0, 5, True)]
+)
+def test_an_engine_that_is_away_as_the_daemon_begins_went_before_and_not_just_now(
+    tmp_path: Path, code: int, before_start: float, explained: bool
+) -> None:
+    clock = FakeClock()
+    engine = Engine(clock)
+    EngineEpochs(tmp_path / "engine.json", clock, engine.identify).confirm()
+    clock.advance(3600)
+    later = EngineEpochs(tmp_path / "engine.json", clock, engine.identify)
+    later.lost()
+    engine.restart()
+    started_at = clock.now()
+    clock.advance(1)
+    assert later.confirm()
+    assert later.explains(started_at - before_start, code) is explained
+
+
+def test_that_an_engine_went_is_known_to_the_next_daemon(
+    tmp_path: Path, epochs: EngineEpochs, clock: FakeClock, engine: Engine
+) -> None:
+    clock.advance(40)
+    epochs.lost()
+    ended_at = clock.now() + 1
+    clock.advance(600)
+    later = EngineEpochs(tmp_path / "engine.json", clock, engine.identify)
+    later.lost()
+    engine.restart()
+    clock.advance(1)
+    assert later.confirm()
+    assert later.explains(ended_at, 0)
+
+
 def test_what_is_known_of_restarts_survives_the_daemon(
     tmp_path: Path, epochs: EngineEpochs, clock: FakeClock, engine: Engine
 ) -> None:

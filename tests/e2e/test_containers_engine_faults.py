@@ -38,6 +38,30 @@ DIRECTORY = """
     """
 
 
+OBEYS = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.2; done"]
+
+
+@pytest.mark.parametrize("first", ["daemon", "engine"])
+def test_a_stopped_engine_is_no_end_of_a_sandbox_though_the_daemon_begins_while_it_is_away(
+    beside: RunningDaemon, disposable_engine: PrivateEngine, first: str
+) -> None:
+    daemon = beside
+    daemon.declare("polite", command=OBEYS, restartPolicy="OnFailure")
+    daemon.wait_ready("polite")
+    stops = daemon.stop, disposable_engine.terminate
+    for stop in stops if first == "daemon" else reversed(stops):
+        stop()
+    daemon.start()
+    daemon.wait_condition("job", "Degraded", "True", "EngineDown")
+    disposable_engine.start()
+    daemon.wait_ready("web", "job", "polite")
+    for name in ("web", "job", "polite"):
+        assert daemon.status(name)["restarts"] == 0
+        assert daemon.status(name)["lastTermination"]["cause"] == "EngineRestarted"
+    assert daemon.status("done")["phase"] == "Succeeded"
+    assert counted(daemon, "done", "Started") == 1
+
+
 def test_a_killed_engine_comes_back_with_everything_up_and_nothing_held_against_it(
     beside: RunningDaemon, disposable_engine: PrivateEngine
 ) -> None:

@@ -99,8 +99,12 @@ class PrivateEngine(Engine):
 
     def restart(self) -> None:
         """What `systemctl restart docker containerd` does: containers are stopped, data stay."""
-        self._end(signal.SIGTERM)
+        self.terminate()
         self.start()
+
+    def terminate(self) -> None:
+        """What `systemctl stop docker containerd` does. The next start() finds the data."""
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL dockerd and its containerd. Containers run on until the next start(), which finds them stopped."""

@@ -54,8 +54,9 @@ class EngineEpochs:
         self._clock = clock
         self._identify = identify
         self._lock = threading.Lock()
-        self._lost_at: float | None = None
-        self._token, self._seen_at, self._outages = _load(file)
+        self._is_connected = False
+        self._was_away = False
+        self._token, self._seen_at, self._lost_at, self._outages = _load(file)
         self.on_lost: Callable[[EngineUnavailableError], None] = lambda _: None
 
     @property
@@ -64,10 +65,15 @@ class EngineEpochs:
         return self._seen_at
 
     def lost(self, at: float | None = None) -> None:
-        """The connection to the engine broke, just now if not `at` another time: its shutdown may begin."""
+        """The connection to the engine broke, just now if not `at` another time: its shutdown may begin.
+
+        One that was never had since the daemon began cannot break: the engine went before, nobody knows when.
+        """
         with self._lock:
-            if self._lost_at is None:
+            self._was_away = True
+            if self._lost_at is None and self._is_connected:
                 self._lost_at = self._clock.now() if at is None else at
+                self._save()
 
     def confirm(self) -> bool:
         """The engine answers: note which it is. True where it is another than before.
@@ -88,6 +94,7 @@ class EngineEpochs:
             if process is not None:
                 self._token = process.token
             self._seen_at, self._lost_at = now, None
+            self._is_connected, self._was_away = True, False
             self._save()
         return restarted
 
@@ -108,7 +115,7 @@ class EngineEpochs:
 
     def _is_another(self, process: EngineProcess | None) -> bool:
         if process is None:
-            return self._lost_at is not None  # it can never be told here: any broken connection may be a restart
+            return self._was_away  # it can never be told here: any broken connection may be a restart
         return bool(self._token) and process.token != self._token
 
     def _remember_outage(self, now: float, process: EngineProcess | None) -> None:
@@ -124,7 +131,8 @@ class EngineEpochs:
     def _save(self) -> None:
         if self._file is None:
             return
-        state = {"token": self._token, "seenAt": self._seen_at, "outages": [asdict(each) for each in self._outages]}
+        outages = [asdict(each) for each in self._outages]
+        state = {"token": self._token, "seenAt": self._seen_at, "lostAt": self._lost_at, "outages": outages}
         partial = self._file.with_suffix(".partial")
         try:
             partial.write_text(json.dumps(state))
@@ -133,14 +141,15 @@ class EngineEpochs:
             log.warning("engine_epoch_not_saved", file=str(self._file), error=str(exc))
 
 
-def _load(file: Path | None) -> tuple[str, float, tuple[Outage, ...]]:
+def _load(file: Path | None) -> tuple[str, float, float | None, tuple[Outage, ...]]:
     """What the file says; nothing where it says nothing readable: then no exit is explained, and the policy decides."""
     if file is None or not file.exists():
-        return "", 0.0, ()
+        return "", 0.0, None, ()
     try:
         state = json.loads(file.read_text())
         outages = tuple(Outage(**each) for each in state["outages"])
-        return str(state["token"]), float(state["seenAt"]), outages
+        lost_at = state.get("lostAt")
+        return str(state["token"]), float(state["seenAt"]), None if lost_at is None else float(lost_at), outages
     except (OSError, ValueError, KeyError, TypeError) as exc:
         log.warning("engine_epoch_unreadable", file=str(file), error=str(exc))
-        return "", 0.0, ()
+        return "", 0.0, None, ()
