@@ -72,11 +72,15 @@ def assess(window: Window, usage: Usage, rules: Rules) -> Assessment:
     if window.left_on_disk and Resource.DISK in levels:
         active |= _still_on_disk(window, rules, passed)
         seen = replace(seen, left_on_disk=frozenset())
+    if _grows_on(window, usage, rules):
+        active.discard(f"{Resource.DISK}/over")
     for resource, kind in passed:
         mark = f"{resource}/{kind}"
         if mark not in active and not any(each.resource is resource for each in found):
             # Only here is anything put into words: most measurements pass nothing, or nothing new.
             found.append(_violation(seen, rules, levels, (resource, kind)))
+            if resource is Resource.DISK and kind == "over":
+                seen = replace(seen, disk_acted_at=usage.disk or 0)
         active |= {mark, f"{resource}/warn"}
     if active:
         active -= set(_cleared(seen, rules, levels))
@@ -98,6 +102,14 @@ def _still_on_disk(window: Window, rules: Rules, passed: list[tuple[Resource, st
     if "over" in kinds and rules.enforcement.disk in (Action.WARN, Action.KILL):
         held.add("over")
     return window.left_on_disk & {f"{Resource.DISK}/{kind}" for kind in held}
+
+
+def _grows_on(window: Window, usage: Usage, rules: Rules) -> bool:
+    """Whether a disk that a kill could not free has grown by a tenth of its limit since: that is a new violation."""
+    limit = rules.limits.disk
+    if rules.enforcement.disk is not Action.KILL or usage.disk is None or limit is None:
+        return False
+    return usage.disk > window.disk_acted_at + limit * (1 - _CLEARED_BELOW)
 
 
 def _cpu_rate(last: Usage | None, usage: Usage) -> float | None:

@@ -23,7 +23,8 @@ class Window:
     """What is remembered of one instance between two ticks. `cpu_rate` is in thousandths of a core.
 
     `active` are the marks of violations that last, as `disk/over` or `memory/warn`. `left_on_disk` are those of disk of
-    an earlier run, until this one's is first measured. `oom_at` is when OOM kills were last found that had not been
+    an earlier run, until this one's is first measured; `disk_acted_at` is how much there was when that was last a
+    violation, in bytes. `oom_at` is when OOM kills were last found that had not been
     before. `measured` is what evidence is made from. `run` is the run that was measured last, empty before any.
     """
 
@@ -34,6 +35,7 @@ class Window:
     cpu_below_since: float | None = None
     active: frozenset[str] = frozenset()
     left_on_disk: frozenset[str] = frozenset()
+    disk_acted_at: int = 0
     measured: tuple[tuple[bytes, Limits], ...] = ()
     oom_at: float | None = None
 
@@ -52,7 +54,9 @@ class Window:
         """The window after a restart: what was violated is no longer, but for what was left on disk."""
         last = replace(self.last, cpu_seconds=0.0, oom_kills=0) if self.last else None
         left = self.left_on_disk | _marks_of(Resource.DISK, self.active)
-        return Window(run=self.run, last=last, left_on_disk=left, measured=self.measured)
+        return Window(
+            run=self.run, last=last, left_on_disk=left, disk_acted_at=self.disk_acted_at, measured=self.measured
+        )
 
     def under(self, limits: Limits) -> Window:
         """The window under these limits: a violation of another limit is none of theirs."""

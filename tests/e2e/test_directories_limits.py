@@ -81,6 +81,18 @@ def test_cpu_past_its_limit_is_throttled_until_it_falls(engineless: RunningDaemo
     assert {"LimitExceeded", "Released"} <= set(reasons(engineless, "web"))
 
 
+def test_what_fills_its_disk_again_after_a_kill_is_killed_again(engineless: RunningDaemon) -> None:
+    command = (
+        "sh",
+        "-c",
+        "i=0; while [ $i -lt 8 ]; do head -c 131072 /dev/zero >> full; i=$((i+1)); sleep 0.2; done; sleep 1000",
+    )
+    declare(engineless, "web", *command, **limits(disk="512Ki"), enforcement={"disk": {"action": "kill"}})
+    engineless.until(lambda: engineless.status("web").get("restarts", 0) >= 2, "it was killed twice")
+    assert engineless.status("web")["lastTermination"]["cause"].startswith("disk: ")
+    assert reasons(engineless, "web").count("LimitExceeded") >= 1
+
+
 def test_disk_past_its_limit_stops_until_resume(engineless: RunningDaemon) -> None:
     command = (
         "sh",

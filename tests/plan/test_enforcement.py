@@ -228,6 +228,13 @@ def test_the_first_run_of_an_instance_that_began_with_us_counts_from_its_start()
     assert only(begun).resource is Resource.MEMORY
 
 
+def test_what_grows_on_after_it_was_killed_for_its_disk_is_killed_each_time_and_what_does_not_is_left() -> None:
+    kill = ("disk", "kill", True)
+    assert violations(restarted(1100, 1150, 1203, 1300, 1306), rules(disk=Action.KILL)) == [kill, kill, kill]
+    assert violations(restarted(1100, 1150, 1150, 1200), rules(disk=Action.KILL)) == [kill]
+    assert violations(restarted(1100, 5000, 50000), rules(disk=Action.WARN)) == [("disk", "warn", True)]
+
+
 def test_disk_still_over_its_limit_when_a_stopped_one_runs_again_is_over_anew() -> None:
     assert violations(restarted(1100, None, 1100, 1200)) == [("disk", "stop", True), ("disk", "stop", True)]
     assert violations(restarted(1100, 1000, 50000)) == [("disk", "stop", True), ("disk", "stop", True)]
