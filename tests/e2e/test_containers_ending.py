@@ -32,7 +32,7 @@ def test_a_crash_loop_backs_off_and_is_shown_as_such(shared: RunningDaemon, outs
     assert (last["cause"], last["exitCode"], last["oomKilled"]) == ("exited with status 3", 3, False)
     assert len(outside_shared.of("crashing")) == 1
     assert shared.cli("logs", "crashing", "--tail", "1").stdout == "going down\n"
-    assert "CrashLoopBackOff" in shared.cli("get", "crashing").stdout
+    shared.until(lambda: "CrashLoopBackOff" in shared.cli("get", "crashing").stdout, "it is listed as such")
     described = shared.cli("describe", "crashing").stdout
     assert "exited with status 3" in described
     assert "going down" in described

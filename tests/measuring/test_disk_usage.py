@@ -263,9 +263,17 @@ def test_a_huge_tree_does_not_hold_up_the_others(make: Make, tmp_path: Path, mon
             order.append(watched.id)
         schedule(watched, due)
 
+    both, walk_until = threading.Event(), walker._walk_until
+
+    def begun(watched: disk_module._Watched, end: float) -> bool:
+        assert both.wait(10)
+        return walk_until(watched, end)
+
     monkeypatch.setattr(walker, "_schedule", recorded)
+    monkeypatch.setattr(walker, "_walk_until", begun)
     walker.watch("huge", (str(tmp_path / "huge"),))
     walker.watch("small", (str(tmp_path / "small"),))
+    both.set()
     assert figure(walker, "huge") == du(tmp_path / "huge")
     wait_until(lambda: len(order) == 2, "both are measured")
     assert order == ["small", "huge"]

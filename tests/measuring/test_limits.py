@@ -139,6 +139,7 @@ def test_the_pids_limit_stops_forks(group: CgroupGroup) -> None:
     script = "for i in 1 2 3 4 5 6; do sleep 60 >/dev/null & done; echo unreached"
     with running("sh", "-c", script, group=group) as process:
         assert line_of(process) == ""
+        process.wait(10)
         assert len(group.procs()) == 3
 
 
